@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Deployments of a service of `run`."""
+import contextlib
 import json
+import os
+import pathlib
+import signal
 
 from harness.checks import check, equal, wait_until
 from runs import SERVICE, Run
@@ -64,6 +68,23 @@ def deploy_canary(run, *args, steps="5% pause", **options):
 
 def kill_and_restart(run):
     run.kill_supervisor()
+    restart(run)
+
+
+def restart(run):
     run.start(wait=False)
     run.process.wait_output("is taken over")
     run.command_line("start", "0", status=1)  # it answers when it has gone on
+
+
+def close_listener(pid):
+    """Makes a C worker close its listener, and waits until it has."""
+    def sockets():
+        n = 0
+        for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # it was closed just now
+                n += os.readlink(fd).startswith("socket:")
+        return n
+    before = sockets()
+    os.kill(pid, signal.SIGUSR2)
+    wait_until(lambda: sockets() < before, f"pid {pid} has closed its listener")

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Deployments under load: every connection and every request is counted."""
+import os
+import pathlib
 import signal
 import time
 
-from deploys import QUICK, WORKERS, Deploys, check_shares, deploy_canary, kill_and_restart
+from deploys import (QUICK, WORKERS, Deploys, check_shares, close_listener, deploy_canary,
+                     kill_and_restart)
 from harness.checks import cases, chance, check, equal, note, timeout, wait_until
 from harness.traffic import Place, fewer, wait_for_load
 from runs import NODE, NODE_GRACEFUL, script, worker_command
@@ -101,17 +104,60 @@ def test_one_worker(bed):
     old = run.pids()
     load = bed.start_load("-c", "16")
     for end in ("abort", "promote"):
-        deploy_canary(run, steps="10% pause")
+        deploy_canary(run, "--keep-new", "0.1s", steps="10% pause")
         run.wait_for(step=1, phase="paused")
         equal(run.versions(), ["v1", "v2"], "versions")
+        new = run.pids()[1]
         wait_for_load(bed, [1], 20)
         run.command_line(end)
         run.wait_for(outcome="aborted" if end == "abort" else "promoted")
         equal(run.versions(), ["v1" if end == "abort" else "v2"], "versions")
         equal(run.pids() == old, end == "abort", "the old worker is in its slot")
+        wait_until(lambda: not pathlib.Path(f"/proc/{new}").exists(), f"pid {new} has ended")
     run.command_line("rollback")
     equal(run.pids(), old, "workers after the rollback")
     load.stop_unfailed()
+
+
+@timeout(240)
+@cases("one", "dead", "all")
+def test_old_worker_cannot_return(bed, case):
+    """An old worker that has closed its listener, or has just ended, does not keep the others from
+    their slots: a worker with the old command replaces it."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    old = run.pids()
+    deploy_canary(run, steps="60% pause")
+    run.wait_for(step=1, phase="paused")
+    n_new = run.rollout()["workers"]
+    if case == "all":
+        run.command_line("promote")
+        run.wait_for(outcome="promoted")
+    if case == "dead":
+        os.kill(old[0], signal.SIGKILL)
+    else:
+        for pid in old if case == "all" else old[:1]:
+            close_listener(pid)
+    run.command_line("rollback" if case == "all" else "abort")
+    wait_until(lambda: run.versions() == ["v1"] * WORKERS, "all slots have the old version")
+    if case != "all":
+        equal(run.pids()[1:], old[1:], "workers after the abort")
+        check(n_new > 1, "other old workers were held")
+    check(old[0] not in run.pids(), "the worker that can't return is in its slot")
+    check_shares(bed, run, [0], 250)
+    deploy_canary(run, steps="5% pause")
+    run.wait_for(step=1, phase="paused")
+    check_shares(bed, run, [0], 50)
+
+
+@timeout(240)
+def test_reload_ends_hold(bed):
+    """A reload ends the workers that a deployment keeps: its timer ends none that the reload
+    replaces."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    run.deploy("--label", "v2", "--keep-old", "1h", "--strategy", "blue-green", "--wait")
+    check(run.wait_for(outcome="promoted")["held_until"], "old workers are kept")
+    run.reload()
+    equal(run.rollout()["held_until"], None, "the end of the time that old workers are kept")
 
 
 @timeout(240)

@@ -172,6 +172,7 @@ void rollout_note_flip(struct rollout *rollout, int64_t now)
 			rollout->phase[i] = ROLLOUT_REPLACED;
 	rollout->in_force = true;
 	rollout->since = now;
+	rollout->judgement = ROLLOUT_UNKNOWN;
 }
 
 void rollout_judge(struct rollout *rollout, enum rollout_judgement judgement)

@@ -13,8 +13,10 @@
 #include "service/service_lock.h"
 #include "supervise/deployment_evidence.h"
 #include "supervise/deployment_announce.h"
+#include "supervise/deployment_hold.h"
 #include "supervise/deployment_judge.h"
 #include "supervise/deployment_note.h"
+#include "supervise/deployment_slot.h"
 #include "supervise/deployment_state.h"
 #include "supervise/health_probe.h"
 #include "supervise/persisted_command.h"
@@ -40,47 +42,7 @@ void deployment_free(struct deployment *it)
 	free(it);
 }
 
-/* --- after its end */
-
-/* Workers of a slot that the service had for a canary alone. */
-static void deployment_drop_slot(struct supervisor *sup, struct deployment *it)
-{
-	struct error err = {};
-
-	if (it->n_slots_before && slot_scale(sup, it->n_slots_before, &err) < 0)
-		report_line(sup, "%s", err.text);
-	it->n_slots_before = 0;
-}
-
-static int deployment_on_held_long_enough(sd_event_source *source, uint64_t now, void *data)
-{
-	struct supervisor *sup = data;
-	struct deployment *it = sup->deployment;
-
-	it->timer = sd_event_source_disable_unref(it->timer);
-	it->held_until = 0;
-	report_line(sup, "the workers of '%s' are no longer kept",
-	            it->n_new ? it->old_label : it->label);
-	reload_end_retire_held(sup);
-	deployment_note_write(sup);
-	return 0;
-}
-
-void deployment_hold(struct supervisor *sup, int64_t time)
-{
-	struct deployment *it = sup->deployment;
-	bool any = false;
-
-	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
-		any |= supervisor_state_held_worker(sup, slot) != NULL;
-	if (!any)
-		return;
-	it->held_until = time == DEPLOY_FOR_EVER ? INT64_MAX : clock_ns(CLOCK_REALTIME) + time;
-	if (time != DEPLOY_FOR_EVER)
-		memory_check(sd_event_add_time_relative(sup->loop, &it->timer, CLOCK_MONOTONIC,
-		                                        (uint64_t)time / 1000, 1000,
-		                                        deployment_on_held_long_enough, sup));
-}
+/* --- its end */
 
 /* The new version has all connections, or the old one has. */
 static enum deployment_outcome_kind deployment_choose_outcome(const struct deployment *it,
@@ -127,11 +89,13 @@ static void deployment_on_end(struct supervisor *sup, bool committed, const char
 	deployment_judge_end(sup);
 	deployment_evidence_end(sup);
 	it->n_new = committed || it->returns ? (unsigned int)it->slots.n : 0;
+	if (committed && it->plan->config.workers != it->old->config.workers)
+		it->n_slots_before = 0; /* the service has the number of slots of the new version */
 	deployment_report_end(sup, it);
-	deployment_drop_slot(sup, it);
 	deployment_hold(sup, committed ? it->settings.keep_old : it->settings.keep_new);
 	deployment_note_write(sup);
 	deployment_note_add_to_history(sup);
+	deployment_slot_drop(sup);
 	deployment_announce(sup, deployment_state_outcome_name(it->outcome));
 }
 
@@ -236,26 +200,6 @@ static int deployment_check_shares(struct supervisor *sup, const struct deployme
 	return 0;
 }
 
-/* A canary of a service with one worker is a second one, for as long as it lasts. */
-static int deployment_add_slot(struct supervisor *sup, struct deployment *it, struct error *err)
-{
-	const unsigned int added = sup->n_slots;
-	int r;
-
-	if (added == RPD_SLOT_MAX)
-		return error_set(err, -ENOSPC, "a service has at most %d slots", RPD_SLOT_MAX);
-	r = placement_resize(sup, added + 1, err);
-	if (r < 0)
-		return r;
-	it->n_slots_before = added;
-	sup->n_slots = added + 1;
-	sup->slots[added].run = RPD_RUN_STOPPED;
-	sup->slots[added].ended = false;
-	placement_note_run(sup, added);
-	it->slots = (struct slots){.n = 2, .at = {added, it->slots.at[0]}};
-	return 0;
-}
-
 static int deployment_choose_steps(struct supervisor *sup, struct deployment *it, struct error *err)
 {
 	const bool canary = it->settings.strategy == DEPLOY_CANARY;
@@ -271,7 +215,7 @@ static int deployment_choose_steps(struct supervisor *sup, struct deployment *it
 		        "service '%s': all its slots are stopped, so there is nothing to deploy",
 		        sup->name);
 	if (canary && it->slots.n == 1)
-		r = deployment_add_slot(sup, it, err);
+		r = deployment_slot_choose(sup, it, err);
 	it->n_steps = rollout_steps_plan(it->settings.strategy, &shares, it->slots.n, it->steps);
 	return r;
 }
@@ -303,6 +247,23 @@ static void deployment_replace(struct supervisor *sup, struct deployment *it)
 {
 	deployment_free(sup->deployment);
 	sup->deployment = it;
+}
+
+/* The slot is written down before it is added: see deployment_slot.h. */
+static int deployment_add_slot(struct supervisor *sup, struct deployment *it, struct error *err)
+{
+	struct deployment *last = sup->deployment;
+	int r;
+
+	sup->deployment = it;
+	deployment_note_write(sup);
+	r = deployment_slot_add(sup, it, err);
+	sup->deployment = last;
+	if (r < 0 && last)
+		deployment_note_write(sup);
+	else if (r < 0)
+		deployment_note_forget(sup);
+	return r;
 }
 
 static int deployment_begin_reload(struct supervisor *sup, struct deployment *it, struct plan *plan,
@@ -340,6 +301,8 @@ int deployment_begin(struct supervisor *sup, const struct deployment_order *orde
 		r = deployment_check_shares(sup, it, err);
 	if (r == 0)
 		r = deployment_choose_steps(sup, it, err);
+	if (r == 0 && it->n_slots_before)
+		r = deployment_add_slot(sup, it, err);
 	if (r < 0) {
 		deployment_free(it);
 		return r;
@@ -471,7 +434,8 @@ int deployment_return(struct supervisor *sup, struct error *err)
 
 bool deployment_note_unhealthy(struct supervisor *sup, unsigned int slot, const char *why)
 {
-	if (!deployment_state_under_way(sup) || reload_state_phase(sup, slot) != ROLLOUT_REPLACED)
+	if (!deployment_state_under_way(sup) || !reload_state_has(sup, slot) ||
+	    reload_state_phase(sup, slot) != ROLLOUT_REPLACED)
 		return false;
 	snprintf(sup->reload->why, sizeof(sup->reload->why), "slot %u: the new worker: %s", slot,
 	         why);

@@ -33,9 +33,6 @@ int deployment_begin(struct supervisor *sup, const struct deployment_order *orde
 int deployment_go_on(struct supervisor *sup, struct plan *plan, const struct rollout *rollout,
                      struct error *err);
 
-/* sup->deployment has ended: sets how long the workers that are held are kept. */
-void deployment_hold(struct supervisor *sup, int64_t time);
-
 void deployment_free(struct deployment *it);
 
 /* Lets the step pass, and ends a pause. @full: and all further steps. */

@@ -74,7 +74,8 @@ static void deployment_judge_look(struct supervisor *sup, int64_t now)
 	const bool begins = it->judged_step != it->step;
 	const char *why;
 
-	if (begins && now < rollout->since + it->settings.warm_up)
+	/* The workers of the next step may be starting. */
+	if (!rollout->in_force || (begins && now < rollout->since + it->settings.warm_up))
 		return;
 	if (begins)
 		deployment_evidence_begin_step(sup);

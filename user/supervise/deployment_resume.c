@@ -18,7 +18,9 @@
 #include "service/deployment_file.h"
 #include "supervise/deployment.h"
 #include "supervise/deployment_evidence.h"
+#include "supervise/deployment_hold.h"
 #include "supervise/deployment_judge.h"
+#include "supervise/deployment_slot.h"
 #include "supervise/deployment_state.h"
 #include "supervise/plan.h"
 #include "supervise/report.h"
@@ -333,9 +335,9 @@ static void deployment_resume_under_way(struct supervisor *sup)
 	struct rollout rollout;
 	struct error err = {};
 
+	if (deployment_slot_add(sup, it, &err) < 0)
+		report_line(sup, "%s", err.text);
 	deployment_resume_rollout(sup, it, &rollout);
-	if (it->n_slots_before && !sup->slots[sup->n_slots - 1].current)
-		sup->slots[sup->n_slots - 1].run = RPD_RUN_STOPPED;
 	report_line(sup, "the deployment of '%s' goes on%s%s: step %zu of %zu", it->label,
 	            rollout.halt ? ", paused: " : "", rollout.halt ? it->reason : "", it->step,
 	            it->n_steps);
@@ -364,4 +366,5 @@ void deployment_resume(struct supervisor *sup)
 	it->held_until = 0;
 	if (left > 0)
 		deployment_hold(sup, left);
+	deployment_slot_drop(sup);
 }

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "core/output_hint.h"
 #include "stream/log.h"
+#include "supervise/deployment_hold.h"
 #include "supervise/due.h"
 #include "supervise/endpoints.h"
 #include "supervise/log_link.h"
@@ -267,7 +268,7 @@ int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan 
 	if (ways->deployment && ways->deployment->resumed)
 		reload_resume(sup);
 	else
-		reload_end_retire_held(sup); /* of a deployment that has ended */
+		deployment_hold_end(sup); /* of a deployment that has ended */
 	endpoints_update_private(sup);
 	for (size_t i = 0; i < slots->n && !ways->deployment; i++)
 		reload_take_slot(sup, slots->at[i]);
@@ -294,6 +295,8 @@ void reload_wake(struct supervisor *sup)
 
 void reload_note_done(struct supervisor *sup, unsigned int slot)
 {
+	if (sup->reload && sup->reload->rollout.halt == ROLLOUT_HALT_NO_OLD)
+		reload_wake(sup); /* it may be an old worker */
 	if (!reload_state_has(sup, slot) || reload_state_phase(sup, slot) != ROLLOUT_STARTED)
 		return;
 	rollout_record(&sup->reload->rollout, slot, ROLLOUT_REPLACED);

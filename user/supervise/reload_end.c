@@ -109,8 +109,11 @@ static void reload_end_roll_back_slot(struct supervisor *sup, unsigned int slot,
 		return;
 	if (!it->current && reload_end_was_empty(sup->reload, slot))
 		slot_leave(sup, slot, sup->reload->was[slot], sup->reload->had_ended[slot]);
-	else if (!it->current || (phase == ROLLOUT_REPLACED && !sup->reload->in_place))
+	else if (!it->current || (phase == ROLLOUT_REPLACED && !sup->reload->in_place)) {
+		if (sup->reload->events && it->old_label[0] == '\0')
+			strcpy(it->old_label, sup->plan->config.label);
 		slot_start(sup, slot);
+	}
 }
 
 /* With in-place the old workers are gone. If the reload has changed the command, begins a second
@@ -142,7 +145,7 @@ bool reload_end_roll_back(struct supervisor *sup)
 	struct reload *it = sup->reload;
 	const struct reload_events *events = it->events;
 	const struct rollout was = it->rollout;
-	bool is_back[RPD_SLOT_MAX] = {};
+	const struct worker *before[RPD_SLOT_MAX];
 	char why[sizeof(it->why)];
 
 	/* Clients get this with their answer. */
@@ -150,12 +153,15 @@ bool reload_end_roll_back(struct supervisor *sup)
 	         it->why[0] ? ": " : "", it->why);
 	it->rolling_back = true;
 	for (size_t i = 0; i < was.slots.n; i++)
-		is_back[i] = was.phase[i] != ROLLOUT_PENDING &&
-		             supervisor_state_held_worker(sup, was.slots.at[i]);
+		before[i] = sup->slots[was.slots.at[i]].current;
 	reload_flip_back(sup, &was);
-	for (size_t i = 0; i < was.slots.n; i++)
+	for (size_t i = 0; i < was.slots.n; i++) {
+		const struct worker *now = sup->slots[was.slots.at[i]].current;
+
 		if (was.phase[i] != ROLLOUT_PENDING || !events)
-			reload_end_roll_back_slot(sup, was.slots.at[i], was.phase[i], is_back[i]);
+			reload_end_roll_back_slot(sup, was.slots.at[i], was.phase[i],
+			                          now && now != before[i]);
+	}
 	if (reload_end_restore(sup))
 		return false;
 	strcpy(why, it->why);

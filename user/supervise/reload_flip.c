@@ -85,10 +85,21 @@ enum reload_flip_outcome reload_flip(struct supervisor *sup)
 	return RELOAD_FLIP_DONE;
 }
 
+/* Whether a slot has an old worker that was not replaced. */
+static bool reload_flip_old_serves(const struct supervisor *sup, const struct rollout *was)
+{
+	for (size_t i = 0; i < was->slots.n; i++)
+		if (was->phase[i] != ROLLOUT_REPLACED && sup->slots[was->slots.at[i]].current)
+			return true;
+	return false;
+}
+
 /* The old worker of a slot may have died while it was held. Then the slot gets no new connection
  * until a worker with the old command is ready, unless no other slot would get any. */
 static void reload_flip_leave_lost(struct supervisor *sup, const struct rollout *was, size_t n_back)
 {
+	if (!n_back && !reload_flip_old_serves(sup, was))
+		return;
 	for (size_t i = 0; i < was->slots.n; i++) {
 		struct slot *it = &sup->slots[was->slots.at[i]];
 		struct worker *w = it->current;
@@ -97,8 +108,6 @@ static void reload_flip_leave_lost(struct supervisor *sup, const struct rollout 
 		if (was->phase[i] != ROLLOUT_REPLACED || !w ||
 		    supervisor_state_held_worker(sup, it->number))
 			continue;
-		if (!n_back && rollout_count(was, ROLLOUT_PENDING) == 0)
-			return;
 		if (placement_withdraw(sup, it->number, &err) < 0) {
 			report_line(sup, "%s", err.text);
 			continue;
@@ -109,35 +118,66 @@ static void reload_flip_leave_lost(struct supervisor *sup, const struct rollout 
 	}
 }
 
-void reload_flip_back(struct supervisor *sup, const struct rollout *was)
+/* The old workers that are held. A slot that is PENDING has its old worker: one that is held there
+ * is new. */
+static size_t reload_flip_list_back(const struct supervisor *sup, const struct rollout *was,
+                                    struct worker **workers)
 {
-	static const struct slots none;
-	const bool of_deployment = sup->reload->events;
-	_cleanup_free_ struct worker **workers =
-	        memory_need(calloc(was->slots.n + 1, sizeof(struct worker *)));
-	struct error err = {};
 	size_t n = 0;
-	int r;
 
-	/* A slot that is PENDING has its old worker: one that is held there is new. */
 	for (size_t i = 0; i < was->slots.n; i++) {
 		if (was->phase[i] == ROLLOUT_PENDING)
 			continue;
 		workers[n] = supervisor_state_held_worker(sup, was->slots.at[i]);
 		n += workers[n] != NULL;
 	}
-	if (of_deployment)
-		reload_flip_leave_lost(sup, was, n);
-	r = placement_flip(sup,
-	                   &(struct placement_flip){.workers = workers,
-	                                            .n = n,
-	                                            .canaries = of_deployment ? &none : NULL},
-	                   NULL, &err);
-	if (r != 0)
-		report_line(sup, "not all workers return in one step: %s", err.text);
-	for (size_t i = 0; i < n; i++)
+	return n;
+}
+
+/* An old worker can't return. The others do so without it. */
+static void reload_flip_give_up(struct worker *w, struct worker **workers, size_t *n,
+                                const char *why)
+{
+	size_t left = 0;
+
+	report_line(w->sup, "slot %u: pid %u can't return: %s; a worker is started in its place",
+	            w->slot, w->pid, why);
+	for (size_t i = 0; i < *n; i++)
+		if (workers[i] != w)
+			workers[left++] = workers[i];
+	*n = left;
+	worker_event(w, WORKER_EVENT_RETIRE);
+}
+
+void reload_flip_back(struct supervisor *sup, const struct rollout *was)
+{
+	static const struct slots none;
+	_cleanup_free_ struct worker **workers =
+	        memory_need(calloc(was->slots.n + 1, sizeof(struct worker *)));
+	struct placement_flip flip = {.workers = workers,
+	                              .n = reload_flip_list_back(sup, was, workers),
+	                              .canaries = sup->reload->events ? &none : NULL};
+	struct worker *culprit;
+	struct error err = {};
+	int r;
+
+	do {
+		culprit = NULL;
+		if (flip.canaries)
+			reload_flip_leave_lost(sup, was, flip.n);
+		r = placement_flip(sup, &flip, &culprit, &err);
+		if (culprit)
+			reload_flip_give_up(culprit, workers, &flip.n, err.text);
+	} while (culprit);
+	for (size_t i = 0; i < flip.n; i++)
 		if (r == 0)
 			reload_flip_note_in_slot(workers[i]);
 		else
 			worker_event(workers[i], WORKER_EVENT_RECALL);
+	if (r == 0)
+		return;
+	report_line(sup, "not all workers return in one step: %s", err.text);
+	flip.n = 0;
+	if (flip.canaries && placement_flip(sup, &flip, NULL, &err) < 0)
+		report_line(sup, "the share of the new version stays in force: %s", err.text);
 }

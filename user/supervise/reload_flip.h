@@ -18,5 +18,6 @@ enum reload_flip_outcome {
 enum reload_flip_outcome reload_flip(struct supervisor *sup);
 
 /* Gives all old workers that are held their slots back, in one step if that is possible, and ends
- * the canary share of a deployment. @was: the rollout before the rollback. */
+ * the canary share of a deployment. An old worker that can't return is retired. @was: the rollout
+ * before the rollback. */
 void reload_flip_back(struct supervisor *sup, const struct rollout *was);

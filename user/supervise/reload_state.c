@@ -13,8 +13,11 @@ bool reload_state_has(const struct supervisor *sup, unsigned int slot)
 {
 	const int phase = reload_state_phase(sup, slot);
 
-	return phase >= 0 && !sup->reload->rolling_back &&
-	       (phase != ROLLOUT_PENDING || !sup->reload->events);
+	if (phase < 0 || sup->reload->rolling_back)
+		return false;
+	if (phase == ROLLOUT_REPLACED && sup->reload->rollout.halt == ROLLOUT_HALT_NO_OLD)
+		return false;
+	return phase != ROLLOUT_PENDING || !sup->reload->events;
 }
 
 bool reload_state_prints_output(const struct supervisor *sup, unsigned int slot)

@@ -41,7 +41,8 @@ struct reload {
 /* The slot's phase (enum rollout_phase), or -1 if no reload has this slot. */
 int reload_state_phase(const struct supervisor *sup, unsigned int slot);
 /* Whether a reload has the slot, and is not rolling back. A deployment may last for hours: a slot
- * is not its own before it begins to replace the worker. */
+ * is not its own before it begins to replace the worker, nor while the new worker can't be rolled
+ * back because no old one lives. */
 bool reload_state_has(const struct supervisor *sup, unsigned int slot);
 /* Whether the reload ends with the first failure, and then prints the worker's last lines itself.
  */

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The supervisor, or the old workers, are killed by SIGKILL during a deployment."""
+import os
+import signal
+
+from deploys import QUICK, Deploys, deploy_canary, restart
+from harness.checks import cases, check, equal, note, timeout, wait_until
+from runs import worker_command
+from stops import STOP, kind_of
+
+
+class OneWorker:
+    """A canary beside one worker, and an abort, under killat."""
+
+    def __init__(self, bed):
+        self.bed = bed
+        self.run = Deploys(bed, worker_command(bed), *QUICK, workers=1)
+        self.old = self.run.pids()
+
+    def one_pass(self, *how):
+        """Returns the stops if killat listed them. The supervisor has been killed at the end."""
+        bed, run = self.bed, self.run
+        killat = bed.start(bed.binary("killat"), "--leave-children", *how, "--pid",
+                           run.process.pid)
+        killat.wait_output("following")
+
+        def has(key, value):
+            shown = run.command_line("rollout", "--json", status=None)
+            return shown.code == 0 and shown.json()[key] == value
+        deploy_canary(run, "--keep-new", "0.1s", steps="10% pause", status=None)
+        wait_until(lambda: not killat.alive() or has("phase", "paused"), "the step is in force")
+        run.command_line("abort", status=None)
+        wait_until(lambda: not killat.alive() or (has("outcome", "aborted") and self.is_as_before()),
+                   "the deployment is aborted")
+        run.kill_supervisor()
+        killat.wait()
+        return STOP.findall(killat.output())
+
+    def is_as_before(self):
+        return len(list(self.bed.cgroups(self.run.name))) == 1 and self.run.pids() == self.old
+
+
+@timeout(300)
+def test_one_worker(bed):
+    """The next supervisor drops the slot that the service had for the canary."""
+    it = OneWorker(bed)
+    stops = [stop for stop in it.one_pass("--list") if kind_of(stop) == "rename"]
+    check(len(stops) >= 8, stops)
+    for stop in stops:
+        restart(it.run)
+        it.one_pass("--at", stop)
+        restart(it.run)
+        it.run.command_line("abort", status=None)
+        wait_until(it.is_as_before, f"one worker is left after a kill at {stop}")
+        equal(it.run.versions(), ["v1"], "versions")
+        it.run.kill_supervisor()
+    note(f"killed at {len(stops)} stops")
+
+
+@timeout(240)
+@cases("abort", "unhealthy")
+def test_no_old_worker(bed, case):
+    """An abort waits until a worker of the old version lives again. Until then the new workers are
+    supervised like any other."""
+    sick = bed.dir / "sick"
+    run = Deploys(bed, worker_command(bed), *QUICK, "--health-interval", "0.2", "--ready",
+                  f"exec:test $REUSEPORTD_VERSION = v1 || ! test -e {sick}", "--restart-delay",
+                  "4s" if case == "abort" else "60s", workers=2)
+    old = run.pids()
+    deploy_canary(run, steps="10% pause")
+    run.wait_for(step=1, phase="paused")
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    run.process.wait_output(f"pid {old[1]} has ended")
+    if case == "abort":
+        run.command_line("abort")
+    else:
+        sick.touch()
+    run.process.wait_output("no worker of the old version lives")
+    if case == "abort":
+        run.wait_for(outcome="aborted")
+        wait_until(lambda: run.versions() == ["v1", "v1"], "both slots have the old version")
+    else:
+        run.process.wait_output("it is replaced")
