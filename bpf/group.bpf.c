@@ -65,17 +65,17 @@ static __always_inline struct file *group_file_of(const struct task_struct *task
 }
 
 /* Whether the epoll descriptor watches @file, the listener's. What other waiters have in the place
- * of an eppoll_entry is no pointer to these two. */
-static __always_inline bool group_is_watched(const struct sock *sk, const struct file *file,
-                                             const struct file *epoll)
+ * of an eppoll_entry is no pointer to these two. The pointers are not to const: clang 22 warns of
+ * the variables that BPF_CORE_READ() makes of such types. */
+static __always_inline bool group_is_watched(struct sock *sk, struct file *file, struct file *epoll)
 {
-	const struct socket_wq *queue = BPF_CORE_READ(sk, sk_wq);
-	const struct list_head *it = BPF_CORE_READ(queue, wait.head.next);
+	struct socket_wq *queue = BPF_CORE_READ(sk, sk_wq);
+	struct list_head *it = BPF_CORE_READ(queue, wait.head.next);
 
 	for (int i = 0; epoll && i < WAITERS_MAX; i++) {
-		const struct eppoll_entry *entry =
-		        (const void *)it - bpf_core_field_offset(struct eppoll_entry, wait.entry);
-		const struct epitem *item = BPF_CORE_READ(entry, base);
+		struct eppoll_entry *entry =
+		        (void *)it - bpf_core_field_offset(struct eppoll_entry, wait.entry);
+		struct epitem *item = BPF_CORE_READ(entry, base);
 
 		if (BPF_CORE_READ(item, ffd.file) == file && BPF_CORE_READ(item, ep, file) == epoll)
 			return true;
@@ -87,18 +87,17 @@ static __always_inline bool group_is_watched(const struct sock *sk, const struct
 /* As proc_still_serves() in kern/proc.c. What is read of a task or file that ends meanwhile is
  * wrong, and then equals nothing. */
 static __always_inline bool group_task_serves(const struct task_struct *task,
-                                              const struct rpd_worker *worker,
-                                              const struct sock *sk)
+                                              const struct rpd_worker *worker, struct sock *sk)
 {
-	const struct file *file = group_file_of(task, worker->fd);
-	const struct socket *socket = BPF_CORE_READ(file, private_data);
+	struct file *file = group_file_of(task, worker->fd);
+	struct socket *socket = BPF_CORE_READ(file, private_data);
 
 	return file && BPF_CORE_READ(socket, file) == file && BPF_CORE_READ(socket, sk) == sk &&
 	       task->start_boottime / CLOCK_TICK == worker->start_time &&
 	       (worker->epfd < 0 || group_is_watched(sk, file, group_file_of(task, worker->epfd)));
 }
 
-static __always_inline bool group_is_served(const struct sock *sk, __u32 slot)
+static __always_inline bool group_is_served(struct sock *sk, __u32 slot)
 {
 	const struct rpd_schedule *sched = schedule_find();
 	struct rpd_worker *worker = sched ? schedule_find_worker(sched, slot) : NULL;
@@ -131,7 +130,7 @@ static __always_inline void group_show(struct seq_file *seq, struct sock_common 
 	row.endpoint = member->endpoint;
 	row.under_way = listener->icsk_accept_queue.qlen.counter;
 	row.program = group_find_program((const struct sock *)listener);
-	row.served = asked && group_is_served((const struct sock *)listener, member->slot);
+	row.served = asked && group_is_served((struct sock *)listener, member->slot);
 	bpf_seq_write(seq, &row, sizeof(row));
 }
 
