@@ -66,7 +66,8 @@ static int groups_load(struct groups *groups, const struct steer *steer, bool as
 {
 	_cleanup_(groups_destroy_skel) struct group_bpf *skel = group_bpf__open();
 	_cleanup_close_ int fd = -1;
-	char log[4096]; /* with a buffer of ours, libbpf prints no log of a program that is refused */
+	char log[4096]; /* with a buffer of ours, libbpf prints no log of a program that is refused
+	                 */
 	int r = skel ? steer_maps_share(steer, skel->obj) : -errno;
 
 	if (r == 0)
