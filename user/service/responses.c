@@ -184,12 +184,13 @@ int responses_begin(struct service *service, int cgroup, struct error *err)
 
 void responses_cover(struct service *service)
 {
-	const uint64_t is = http_cgroup(&service->http);
 	_cleanup_close_ int fd = -1;
 	struct error ignored;
+	uint64_t is;
 
 	if (!service->http.counting || service_is_run(service))
 		return;
+	is = http_cgroup(&service->http);
 	if (is)
 		fd = cgroup_tree_open(is);
 	if (responses_join_listeners(service, &fd, &ignored) == 0 && cgroup_id(fd) != is)
