@@ -200,8 +200,8 @@ static void deployment_note_replace(struct supervisor *sup, const char *name, co
 
 	run_dir_path(sup->name, name, path, sizeof(path));
 	run_dir_path(sup->name, "deployment.new", draft, sizeof(draft));
-	fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	errno = 0;
+	fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0 || write(fd, text, n) != (ssize_t)n || rename(draft, path) < 0)
 		report_line(sup,
 		            "can't write %s: %s; the next supervisor would not know of the "
