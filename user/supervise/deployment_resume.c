@@ -208,18 +208,15 @@ void deployment_resume_read(struct supervisor *sup)
 			          "what is written down of the last deployment can't be "
 			          "read: it is forgotten");
 	}
-	json_object_put(file);
 	if (r < 0)
 		report_line(sup, "%s", err.text);
-	if (r != 0) {
-		deployment_free(it);
-		return;
-	}
-	sup->deployment = it;
-	deployment_judge_begin(sup);
-	file = NULL;
-	if (deployment_file_read_whole(sup->name, &file, &err) == 0)
+	if (r == 0) {
+		sup->deployment = it;
+		deployment_judge_begin(sup);
 		deployment_resume_verdict(json_read_value(file, "state"), it);
+	} else {
+		deployment_free(it);
+	}
 	json_object_put(file);
 }
 

@@ -61,8 +61,7 @@ void reload_end_commit(struct supervisor *sup)
 	if (!restored && it->of_all && it->plan != sup->plan && replaced > 0) {
 		if (persisted_command_keep(sup, &it->plan->config, &err) < 0)
 			report_line(sup, "%s", err.text);
-		plan_unref(sup->plan);
-		sup->plan = plan_ref(it->plan);
+		plan_replace(&sup->plan, plan_ref(it->plan));
 	}
 	reload_end_free(sup);
 	if (!events)
@@ -133,8 +132,7 @@ static bool reload_end_restore(struct supervisor *sup)
 		return false;
 	report_line(sup, "the old command is started again in %zu slots", replaced.n);
 	rollout_begin(&it->rollout, &replaced, it->rollout.batch, true);
-	plan_unref(it->plan);
-	it->plan = plan_ref(sup->plan);
+	plan_replace(&it->plan, plan_ref(sup->plan));
 	it->restoring = true;
 	it->rolling_back = false;
 	return true;
