@@ -9,18 +9,6 @@
 #include "core/service_name.h"
 #include "fuzz.h"
 
-static bool same_words(char *const *a, char *const *b)
-{
-	const size_t n = strv_length(a);
-
-	if (n != strv_length(b))
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(a[i], b[i]) != 0)
-			return false;
-	return true;
-}
-
 /* run_config_check() is for complete configurations: those of a file without errors. */
 static void config_checks_one(const struct run_config *config)
 {
@@ -35,7 +23,7 @@ static void config_checks_one(const struct run_config *config)
 	for (char **setting = config->env; setting && *setting; setting++)
 		FUZZ_CHECK(strchr(*setting, '=') > *setting);
 	FUZZ_CHECK(run_config_copy(config, &copy) == 0);
-	FUZZ_CHECK(same_words(config->argv, copy.argv) && same_words(config->env, copy.env));
+	FUZZ_CHECK(strv_equal(config->argv, copy.argv) && strv_equal(config->env, copy.env));
 	run_config_free(&copy);
 }
 
