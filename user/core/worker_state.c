@@ -18,40 +18,33 @@ struct entry {
 		}                                                                                  \
 	}
 
+/* What ends a worker that has not got its slot yet. */
+#define ENDS_BEFORE_ITS_SLOT                                                                       \
+	[WORKER_EVENT_FAILED] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),                       \
+	[WORKER_EVENT_EXITED] = GOES(WORKER_KILLING, WORKER_KILL_TREE | WORKER_FAILED),            \
+	[WORKER_EVENT_EMPTY] = GOES(WORKER_GONE, WORKER_FAILED | WORKER_RELEASE),                  \
+	[WORKER_EVENT_RETIRE] = GOES(WORKER_STOPPING, STOP),                                       \
+	[WORKER_EVENT_STOP] = GOES(WORKER_STOPPING, STOP)
+
 /* A worker that was asked to stop may leave children that are stopping too: they have time until
  * WORKER_EVENT_KILL. If a worker exits unasked, its children are killed at once. */
 static const struct entry table[WORKER_STATE_MAX][WORKER_EVENT_MAX] = {
         [WORKER_STARTING] =
                 {
                         [WORKER_EVENT_READY] = GOES(WORKER_SETTLING, WORKER_ARM_SETTLE),
-                        [WORKER_EVENT_FAILED] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
-                        [WORKER_EVENT_EXITED] =
-                                GOES(WORKER_KILLING, WORKER_KILL_TREE | WORKER_FAILED),
-                        [WORKER_EVENT_EMPTY] = GOES(WORKER_GONE, WORKER_FAILED | WORKER_RELEASE),
-                        [WORKER_EVENT_RETIRE] = GOES(WORKER_STOPPING, STOP),
-                        [WORKER_EVENT_STOP] = GOES(WORKER_STOPPING, STOP),
+                        ENDS_BEFORE_ITS_SLOT,
                 },
         [WORKER_SETTLING] =
                 {
                         [WORKER_EVENT_SETTLED] = GOES(WORKER_UP, WORKER_ADMIT),
                         [WORKER_EVENT_STANDBY] = GOES(WORKER_STANDBY, 0),
                         [WORKER_EVENT_UNREADY] = GOES(WORKER_STARTING, WORKER_ARM_READY),
-                        [WORKER_EVENT_FAILED] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
-                        [WORKER_EVENT_EXITED] =
-                                GOES(WORKER_KILLING, WORKER_KILL_TREE | WORKER_FAILED),
-                        [WORKER_EVENT_EMPTY] = GOES(WORKER_GONE, WORKER_FAILED | WORKER_RELEASE),
-                        [WORKER_EVENT_RETIRE] = GOES(WORKER_STOPPING, STOP),
-                        [WORKER_EVENT_STOP] = GOES(WORKER_STOPPING, STOP),
+                        ENDS_BEFORE_ITS_SLOT,
                 },
         [WORKER_STANDBY] =
                 {
                         [WORKER_EVENT_TAKES] = GOES(WORKER_UP, 0),
-                        [WORKER_EVENT_FAILED] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
-                        [WORKER_EVENT_EXITED] =
-                                GOES(WORKER_KILLING, WORKER_KILL_TREE | WORKER_FAILED),
-                        [WORKER_EVENT_EMPTY] = GOES(WORKER_GONE, WORKER_FAILED | WORKER_RELEASE),
-                        [WORKER_EVENT_RETIRE] = GOES(WORKER_STOPPING, STOP),
-                        [WORKER_EVENT_STOP] = GOES(WORKER_STOPPING, STOP),
+                        ENDS_BEFORE_ITS_SLOT,
                 },
         [WORKER_UP] =
                 {
