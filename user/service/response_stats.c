@@ -82,18 +82,11 @@ int response_stats_of_versions(const struct service *service, struct version_res
 	return 0;
 }
 
-int response_stats_of_version(const struct service *service, const char *label,
-                              struct response_count *ret)
+struct response_count response_stats_find(const struct version_responses *list, size_t n,
+                                          const char *label)
 {
-	_cleanup_free_ struct version_responses *list = NULL;
-	size_t n;
-	int r = response_stats_of_versions(service, &list, &n);
-
-	if (r < 0)
-		return r;
-	*ret = (struct response_count){};
 	for (size_t i = 0; i < n; i++)
 		if (!strcmp(list[i].label, label))
-			*ret = list[i].count;
-	return 0;
+			return list[i].count;
+	return (struct response_count){};
 }

@@ -34,7 +34,6 @@ struct version_responses {
 int response_stats_of_versions(const struct service *service, struct version_responses **ret,
                                size_t *ret_n);
 
-/* Reads the counts of one version; all 0 if it has had none, or responses are not counted. Returns
- * 0 or a negative errno. */
-int response_stats_of_version(const struct service *service, const char *label,
-                              struct response_count *ret);
+/* The counts of one version in such a list; all 0 if it has had none. */
+struct response_count response_stats_find(const struct version_responses *list, size_t n,
+                                          const char *label);

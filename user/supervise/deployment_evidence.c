@@ -52,12 +52,15 @@ static void deployment_evidence_read_responses(const struct supervisor *sup,
 {
 	const struct service *service = &sup->service;
 	struct deployment *it = sup->deployment;
+	_cleanup_free_ struct version_responses *list = NULL;
 	struct response_count new, old;
+	size_t n;
 
 	if (!response_stats_are_counted(service) ||
-	    response_stats_of_version(service, it->label, &new) < 0 ||
-	    response_stats_of_version(service, it->old_label, &old) < 0)
+	    response_stats_of_versions(service, &list, &n) < 0)
 		return;
+	new = response_stats_find(list, n, it->label);
+	old = response_stats_find(list, n, it->old_label);
 	deployment_evidence_add_class(&ret->of[VERDICT_HTTP_5XX].new, &new);
 	deployment_evidence_add_class(&ret->of[VERDICT_HTTP_5XX].old, &old);
 	for (size_t i = 0; i < ARRAY_SIZE(percents); i++)
