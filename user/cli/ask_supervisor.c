@@ -93,13 +93,22 @@ static char *ask_supervisor_text(struct json_object *request)
 	return text;
 }
 
+/* Sends @request and releases it. @ret: as of control_client_ask(). */
+static int ask_supervisor_ask(const struct invocation *i, const char *service,
+                              struct json_object *request, struct json_object **ret,
+                              struct error *err)
+{
+	_cleanup_free_ char *text = ask_supervisor_text(request);
+
+	json_object_put(request);
+	return control_client_ask(service, text, ask_supervisor_print_line, (void *)i, ret, err);
+}
+
 int ask_supervisor_try_send(const struct invocation *i, const char *service,
                             struct json_object *request, struct error *err)
 {
-	_cleanup_free_ char *text = ask_supervisor_text(request);
-	int r = control_client_ask(service, text, ask_supervisor_print_line, (void *)i, NULL, err);
+	const int r = ask_supervisor_ask(i, service, request, NULL, err);
 
-	json_object_put(request);
 	if (r == 0 && i->json)
 		outcome_view_print_done(stdout, service);
 	return r;
@@ -132,12 +141,9 @@ int ask_supervisor_for_slots(struct invocation *i, const char *what, struct erro
 int ask_supervisor_deploy(const struct invocation *i, const char *service,
                           struct json_object *request, struct json_object **ret, struct error *err)
 {
-	_cleanup_free_ char *text = ask_supervisor_text(request);
 	struct json_object *answer = NULL;
-	int r = control_client_ask(service, text, ask_supervisor_print_line, (void *)i, &answer,
-	                           err);
+	const int r = ask_supervisor_ask(i, service, request, &answer, err);
 
-	json_object_put(request);
 	if (r == 0)
 		*ret = json_object_get(json_object_object_get(answer, "deployment"));
 	json_object_put(answer);

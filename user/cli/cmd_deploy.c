@@ -6,7 +6,6 @@
 #include "cli/ask_supervisor.h"
 #include "cli/deploy_follow.h"
 #include "cli/positional.h"
-#include "service/deployment_file.h"
 #include "view/answer.h"
 
 static struct json_object *cmd_deploy_request(const struct invocation *i)
