@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The script by which node loads the module of node.h, and writes what it exports to descriptor 3.
+/* The script with which node loads the module of node.h, and writes its exports to descriptor 3.
  */
 #pragma once
 

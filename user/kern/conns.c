@@ -346,7 +346,7 @@ static void conns_mark_one(struct connection *connections, size_t n, const struc
 	it->since = row->tag >> RPD_TAG_BITS << RPD_TAG_TICK_LOG;
 }
 
-/* Walks over the counted connections, and marks those that are in @connections. */
+/* Walks over the counted connections, and marks the ones in @connections. */
 static int conns_walk_open(const struct conns *conns, struct connection *connections, size_t n,
                            struct error *err)
 {

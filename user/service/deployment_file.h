@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the supervisor notes of a deployment, in the run directory of the service: deployment.json
- * has the one under way, or the last one; deployments.jsonl has those that have ended, one a line,
+ * has the one under way, or the last one; deployments.jsonl has the ended ones, one a line,
  * the oldest first. The supervisor replaces the files as a whole, so they are read without a lock.
  *
  * A deployment is {id, service, strategy, phase, outcome, changed, old, new, step, steps, share,

@@ -111,7 +111,7 @@ static void service_clean_up(struct service *service)
 		steer_probes_clear(&service->steer);
 	if (service->http.half_made)
 		http_detach(&service->http, &service->pins);
-	/* Newcomers whose slots were not in force yet, or former workers. */
+	/* Newcomers that were not in force yet, or former workers. */
 	steer_socks_clear_all_idle(&service->steer);
 }
 
