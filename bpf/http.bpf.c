@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Counts the HTTP/1 responses of each worker, by class of status, and the time from the last packet
- * of the request to the first packet of the response. The workers need no change for it.
+ * of the request to the first packet of the response, which includes the wait in the accept queue.
+ * Also counts the requests, and those that have no response after a time. The workers need no
+ * change for it.
  *
  * Two programs on the workers' cgroup see each packet that their sockets get and send.
  * http_exchange.h decides what begins a response, and says what can be known. The worker is known
@@ -130,6 +132,35 @@ static __always_inline void http_count(struct bpf_sock *sk, __u32 class, __u64 n
 	__sync_fetch_and_add(&row->times[bucket], 1);
 }
 
+/* Keeps the numbers of requests that are due, after a packet. @was: the tick when the last packet
+ * of the request before this one came. */
+static __always_inline void http_track(struct bpf_sock *sk, struct http_exchange *it, __u32 was,
+                                       __u64 now)
+{
+	const __u32 tick = it->asked_at >> RESPONSE_TICK_LOG;
+	const bool is_open = it->flags & HTTP_OPEN, is_due = http_exchange_is_due(it);
+	struct rpd_responses *row;
+	const __u64 *tag;
+	__u32 account;
+
+	if (is_open == is_due && (!is_due || tick == was))
+		return;
+	tag = is_open ? NULL : conn_table_find(sk);
+	if (tag)
+		it->account = *tag & RPD_TAG_ACCOUNT;
+	account = it->account;
+	row = is_open || tag ? bpf_map_lookup_elem(&responses, &account) : NULL;
+	it->flags = row && is_due ? it->flags | HTTP_OPEN : it->flags & ~HTTP_OPEN;
+	if (!row)
+		return;
+	if (is_open)
+		response_due_remove(row, was, now >> RESPONSE_TICK_LOG);
+	else
+		__sync_fetch_and_add(&row->asked, 1);
+	if (is_due)
+		response_due_add(row, tick);
+}
+
 /* Whether the segment has the byte that TCP waits for, or follows one that had it: TCP puts packets
  * aside while the worker is in a system call with its socket. The program runs before TCP checks
  * the sequence number, which may be forged: then it must not decide what has come. Other segments
@@ -152,12 +183,18 @@ int rpd_http_in(struct __sk_buff *skb)
 	struct bpf_sock *sk = http_find_connection(skb);
 	struct http_segment segment = {};
 	struct http_exchange *it;
+	__u64 now;
+	__u32 was;
 
 	if (!sk)
 		return HTTP_PASS;
 	it = http_find_exchange(skb, sk, &segment);
-	if (it && http_is_next(sk, it, &segment))
-		http_exchange_receive(it, &segment, bpf_ktime_get_ns());
+	if (!it || !http_is_next(sk, it, &segment))
+		return HTTP_PASS;
+	now = bpf_ktime_get_ns();
+	was = it->asked_at >> RESPONSE_TICK_LOG;
+	http_exchange_receive(it, &segment, now);
+	http_track(sk, it, was, now);
 	return HTTP_PASS;
 }
 
@@ -179,6 +216,7 @@ int rpd_http_out(struct __sk_buff *skb)
 	class = http_exchange_send(it, &segment, now, &ns);
 	if (class != HTTP_NO_RESPONSE)
 		http_count(sk, class, now, ns);
+	http_track(sk, it, it->asked_at >> RESPONSE_TICK_LOG, now);
 	return HTTP_PASS;
 }
 

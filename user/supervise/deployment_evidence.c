@@ -63,6 +63,10 @@ static void deployment_evidence_read_responses(const struct supervisor *sup,
 	old = response_stats_find(list, n, it->old_label);
 	deployment_evidence_add_class(&ret->of[VERDICT_HTTP_5XX].new, &new);
 	deployment_evidence_add_class(&ret->of[VERDICT_HTTP_5XX].old, &old);
+	ret->of[VERDICT_UNANSWERED] = (struct verdict_pair){
+	        .new = {.n = new.asked, .bad = new.unanswered},
+	        .old = {.n = old.asked, .bad = old.unanswered},
+	};
 	for (size_t i = 0; i < ARRAY_SIZE(percents); i++)
 		latency_baseline_count(&it->latency[i], new.times, old.times, RESPONSE_BUCKETS,
 		                       &ret->of[VERDICT_SLOW_P50 + i]);
