@@ -8,8 +8,8 @@
  * Two programs on the workers' cgroup see each packet that their sockets get and send.
  * http_exchange.h decides what begins a response, and says what can be known. The worker is known
  * by the connection's account (conn_table.h), so all workers may be in one cgroup; a connection
- * that is not counted there isn't looked at. Neither are probes of the supervisor: it would judge
- * its own requests.
+ * that is not counted there isn't looked at. Neither are probes of the supervisor, which would
+ * judge its own requests, and clients in map "ignored".
  *
  * What is known of a connection is in its socket's storage, from the first packet with data on. A
  * packet that arrives with the end of the handshake belongs to the listener for these programs, and
@@ -85,7 +85,7 @@ static __always_inline struct http_exchange *http_begin(struct bpf_sock *sk)
 	it = bpf_sk_storage_get(&exchanges, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!it)
 		return NULL;
-	if (ctl->n_probes && probe_is_of(sk))
+	if (*tag & RPD_TAG_IGNORED || (ctl->n_probes && probe_is_of(sk)))
 		it->flags = HTTP_OPAQUE;
 	else if (*tag >> RPD_TAG_BITS > attached_at)
 		it->flags = HTTP_FRESH;

@@ -16,6 +16,8 @@ int deploy_option_set_tolerate(void *member, const struct option_setting *settin
 int deploy_option_set_command(void *member, const struct option_setting *setting,
                               struct error *err);
 int deploy_option_set_rate(void *member, const struct option_setting *setting, struct error *err);
+int deploy_option_add_ignored(void *member, const struct option_setting *setting,
+                              struct error *err);
 int deploy_option_set_keep_new(void *member, const struct option_setting *setting,
                                struct error *err);
 
@@ -77,6 +79,11 @@ int deploy_option_set_keep_new(void *member, const struct option_setting *settin
 	         "After an abort, keep the new workers for this time, without new connections "    \
 	         "(default: 30s)",                                                                 \
 	         SET(deploy_option_set_keep_new, keep_new)},                                       \
+	        {"ignore", "NETWORK",                                                              \
+	         "Do not judge by connections from this address or network, such as 10.0.0.0/8 "   \
+	         "or 2001:db8::/32: the checks of a load balancer. Their HTTP responses are not "  \
+	         "counted. May be repeated, up to 16 times",                                       \
+	         SET(deploy_option_add_ignored, ignore), .repeatable = true},                      \
 	        {"check", "exec:COMMAND",                                                          \
 	         "Let this shell command judge the new version too, in each step of a canary. "    \
 	         "Exit status 0: good; 1: bad, the deployment is aborted at once; any other: not " \
