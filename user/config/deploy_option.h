@@ -89,8 +89,17 @@ int deploy_option_set_keep_new(void *member, const struct option_setting *settin
 	         "Exit status 0: good; 1: bad, the deployment is aborted at once; any other: not " \
 	         "known. A step ends only if the last check has found the version good",           \
 	         SET(deploy_option_set_command, check)},                                           \
-	        {"check-interval", "TIME", "Time between two checks (default: 30s)",               \
+	        {"check-interval", "TIME",                                                         \
+	         "Time between two checks, and between two runs of --gate that can't say "         \
+	         "(default: 30s)",                                                                 \
 	         SET(option_set_time, check_interval)},                                            \
+	        {"gate", "exec:COMMAND",                                                           \
+	         "Ask this shell command before the deployment starts, before each step comes "    \
+	         "into force, and before the promotion: REUSEPORTD_EVENT is before-start, "        \
+	         "before-step or before-promotion. Exit status 0: go on; 1: abort; any other, or " \
+	         "none within --check-interval (at least 1m): ask again, at most for "             \
+	         "--step-deadline, then pause. `promote` goes on without it",                      \
+	         SET(deploy_option_set_command, gate)},                                            \
 	        {"on-change", "exec:COMMAND",                                                      \
 	         "Run this shell command when a deployment has begun, a step is in force, it "     \
 	         "pauses, or it has ended. REUSEPORTD_EVENT says which",                           \
