@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "supervise/deployment_note.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -191,22 +188,15 @@ static struct json_object *deployment_note_new_file(const struct supervisor *sup
 
 /* --- files */
 
-/* Writes all of the file or, on failure, leaves it unchanged. */
 static void deployment_note_replace(struct supervisor *sup, const char *name, const char *text)
 {
-	char path[PATH_MAX], draft[PATH_MAX];
-	_cleanup_close_ int fd = -1;
-	const size_t n = strlen(text);
+	int r = run_dir_write(sup->name, name, text);
 
-	run_dir_path(sup->name, name, path, sizeof(path));
-	run_dir_path(sup->name, "deployment.new", draft, sizeof(draft));
-	errno = 0;
-	fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0 || write(fd, text, n) != (ssize_t)n || rename(draft, path) < 0)
+	if (r < 0)
 		report_line(sup,
-		            "can't write %s: %s; the next supervisor would not know of the "
+		            "can't write %s/%s: %s; the next supervisor would not know of the "
 		            "deployment",
-		            path, errno ? strerror(errno) : "the file system is full");
+		            sup->run_dir, name, strerror(-r));
 }
 
 /* json-c's own text, because the words of a command need not be UTF-8. Belongs to @file. */
@@ -255,12 +245,6 @@ void deployment_note_add_to_history(struct supervisor *sup)
 
 void deployment_note_forget(const struct supervisor *sup)
 {
-	static const char *const names[] = {DEPLOYMENT_FILE, DEPLOYMENT_FILE_HISTORY,
-	                                    "deployment.new"};
-	char path[PATH_MAX];
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		run_dir_path(sup->name, names[i], path, sizeof(path));
-		unlink(path);
-	}
+	run_dir_unlink(sup->name, DEPLOYMENT_FILE);
+	run_dir_unlink(sup->name, DEPLOYMENT_FILE_HISTORY);
 }

@@ -56,9 +56,7 @@ static int deployment_resume_plan(const struct supervisor *sup, struct json_obje
 		plan_unref(plan);
 		return r;
 	}
-	strv_free(plan->config.argv);
-	plan->config.argv = words;
-	snprintf(plan->config.label, sizeof(plan->config.label), "%s", label);
+	run_config_set_command(&plan->config, words, label);
 	*ret = plan;
 	return 0;
 }
