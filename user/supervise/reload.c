@@ -91,26 +91,22 @@ static void reload_take_slot(struct supervisor *sup, unsigned int slot)
 static void reload_start(struct supervisor *sup, unsigned int slot)
 {
 	struct slot *it = &sup->slots[slot];
-	struct worker *old = it->current;
 	struct error err = {};
 
 	if (sup->reload->events)
 		reload_take_slot(sup, slot);
 	it->crashes = 0;
 	plan_replace(&it->plan, plan_ref(sup->reload->plan));
-	if (!sup->reload->in_place || !old) {
+	if (!sup->reload->in_place || !it->current) {
 		reload_start_worker(sup, slot);
 		return;
 	}
-	if (placement_withdraw(sup, slot, &err) < 0) {
+	if (slot_vacate(sup, slot, WORKER_EVENT_RETIRE, &err) < 0) {
 		reload_note_failed(sup, slot, NULL, err.text);
 		return;
 	}
-	it->current = NULL;
 	it->run = RPD_RUN_STARTING;
 	placement_note_run(sup, slot);
-	old->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
-	worker_event(old, WORKER_EVENT_RETIRE);
 }
 
 /* Whether an old worker is in its slot, or could return to it. */
