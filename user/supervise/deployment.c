@@ -100,25 +100,6 @@ static void deployment_on_end(struct supervisor *sup, bool committed, const char
 
 /* --- under way */
 
-static const char *deployment_describe_halt(enum rollout_halt halt)
-{
-	static const char *const texts[] = {
-	        [ROLLOUT_GOES_ON] = "",
-	        [ROLLOUT_HALT_ASKED] = "paused by `pause`",
-	        [ROLLOUT_HALT_GATE] = "the step waits for `promote`",
-	        [ROLLOUT_HALT_INCONCLUSIVE] =
-	                "not enough is known to judge the step, and its "
-	                "deadline is over",
-	        [ROLLOUT_HALT_NO_TRAFFIC] =
-	                "no traffic to judge the step by, and its deadline is "
-	                "over",
-	        [ROLLOUT_HALT_NO_OLD] =
-	                "it can't be rolled back: no worker of the old version lives",
-	};
-
-	return texts[halt];
-}
-
 /* What is known of a step that can't be judged stays in the reason. */
 static void deployment_note_halt(struct deployment *it)
 {
@@ -127,8 +108,7 @@ static void deployment_note_halt(struct deployment *it)
 	char before[sizeof(it->reason)];
 
 	strcpy(before, judged ? it->reason : "");
-	snprintf(it->reason, sizeof(it->reason), "%s%s%.*s", deployment_describe_halt(it->halt),
-	         before[0] ? ": " : "", 300, before);
+	deployment_state_set_reason(it, before);
 }
 
 static void deployment_note_step(struct supervisor *sup, struct deployment *it, size_t step)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "supervise/deployment_state.h"
 
+#include <stdio.h>
+
 #include "core/rollout_steps.h"
 
 const char *deployment_state_outcome_name(enum deployment_outcome_kind outcome)
@@ -13,6 +15,31 @@ const char *deployment_state_outcome_name(enum deployment_outcome_kind outcome)
 	};
 
 	return names[outcome];
+}
+
+static const char *deployment_state_describe_halt(enum rollout_halt halt)
+{
+	static const char *const texts[] = {
+	        [ROLLOUT_GOES_ON] = "",
+	        [ROLLOUT_HALT_ASKED] = "paused by `pause`",
+	        [ROLLOUT_HALT_GATE] = "the step waits for `promote`",
+	        [ROLLOUT_HALT_INCONCLUSIVE] =
+	                "not enough is known to judge the step, and its "
+	                "deadline is over",
+	        [ROLLOUT_HALT_NO_TRAFFIC] =
+	                "no traffic to judge the step by, and its deadline is "
+	                "over",
+	        [ROLLOUT_HALT_NO_OLD] =
+	                "it can't be rolled back: no worker of the old version lives",
+	};
+
+	return texts[halt];
+}
+
+void deployment_state_set_reason(struct deployment *it, const char *text)
+{
+	snprintf(it->reason, sizeof(it->reason), "%s%s%.400s",
+	         deployment_state_describe_halt(it->halt), it->halt && text[0] ? ": " : "", text);
 }
 
 /* On the way back nothing is judged. */

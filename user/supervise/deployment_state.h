@@ -63,6 +63,9 @@ struct deployment {
 /* In JSON; NULL: under way. */
 const char *deployment_state_outcome_name(enum deployment_outcome_kind outcome);
 
+/* The reason: why the deployment is halted, if it is, and @text, which may be empty. */
+void deployment_state_set_reason(struct deployment *it, const char *text);
+
 /* Makes the steps of the settings, for the slots of the deployment. Returns 0, or error_usage(). */
 int deployment_state_plan_steps(struct deployment *it, struct error *err);
 
