@@ -7,7 +7,7 @@ import time
 
 from deploys import (QUICK, WORKERS, Deploys, check_shares, close_listener, deploy_canary,
                      kill_and_restart)
-from harness.checks import cases, chance, check, equal, note, timeout, wait_until
+from harness.checks import FULL, cases, chance, check, equal, note, timeout, wait_until
 from harness.traffic import Place, fewer, wait_for_load
 from runs import NODE, NODE_GRACEFUL, script, worker_command
 
@@ -299,27 +299,34 @@ def test_dry_run(bed):
     load.stop()
 
 
-@timeout(300)
+@timeout(300, full=600)
 def test_killed_supervisor(bed):
-    """The supervisor is killed at random instants of a canary: the next one goes on with it. No
-    connection fails."""
-    random = chance()
+    """The supervisor is killed at random instants of canaries, several times each: the next one goes
+    on. No connection fails, and each canary ends as it must."""
+    random, kills = chance(), fewer(60 if FULL else 20)
     run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
-    load = bed.start_load("-c", "16")
-    for i in range(fewer(6)):
-        version = f"v{i + 2}"
-        run.deploy("--strategy", "canary", "--steps", "5% 1s, 50% 1s", "--label", version,
-                   "--warm-up", "0.1s", "--min-samples", "10")
-        wait = random.uniform(0, 3)
-        time.sleep(wait)
-        before = run.rollout()
+    load = bed.start_load("-c", "16", "--rate", "1000")
+    rollout = {"new": "v1", "outcome": "promoted"}
+    steps = {}
+    for _ in range(kills):
+        if rollout["outcome"]:
+            equal(rollout["outcome"], "promoted", f"the outcome of {rollout['new']}")
+            equal(run.versions(), [rollout["new"]] * WORKERS, "versions")
+            version = f"v{int(rollout['new'][1:]) + 1}"
+            run.deploy("--strategy", "canary", "--steps", "5% 1s, 50% 1s", "--label", version,
+                       "--warm-up", "0.1s", "--min-samples", "10")
+        time.sleep(random.uniform(0, 0.5))
+        step = run.rollout()["step"]
         kill_and_restart(run)
         rollout = run.rollout()
-        equal(rollout["id"], before["id"], "the deployment")
-        note(f"killed after {wait:.3f} s, in step {before['step']}: then step {rollout['step']}")
-        run.wait_for(outcome="promoted", new=version)
-        equal(run.versions(), [version] * WORKERS, "versions")
-    load.stop_unfailed()
+        equal(rollout["new"], version, "the version that is deployed")
+        check(rollout["step"] >= step, f"step {step} was in force: {rollout}")
+        steps[step] = steps.get(step, 0) + 1
+    run.wait_for(outcome="promoted", new=version)
+    equal(run.versions(), [version] * WORKERS, "versions")
+    n = load.stop_unfailed()["ok"]
+    note(f"{kills} kills in {int(version[1:]) - 1} canaries, by step: {dict(sorted(steps.items()))}; "
+         f"{n} connections, 0 failed")
 
 
 @timeout(300)

@@ -58,7 +58,7 @@ def test_one_worker(bed):
 
 
 @timeout(240)
-@cases("abort", "unhealthy")
+@cases("abort", "unhealthy", "dies")
 def test_no_old_worker(bed, case):
     """An abort waits until a worker of the old version lives again. Until then the new workers are
     supervised like any other."""
@@ -69,16 +69,22 @@ def test_no_old_worker(bed, case):
     old = run.pids()
     deploy_canary(run, steps="10% pause")
     run.wait_for(step=1, phase="paused")
+    new = run.pids()[0]
     for pid in old:
         os.kill(pid, signal.SIGKILL)
     run.process.wait_output(f"pid {old[1]} has ended")
     if case == "abort":
         run.command_line("abort")
+    elif case == "dies":
+        os.kill(new, signal.SIGKILL)
     else:
         sick.touch()
     run.process.wait_output("no worker of the old version lives")
     if case == "abort":
         run.wait_for(outcome="aborted")
         wait_until(lambda: run.versions() == ["v1", "v1"], "both slots have the old version")
+    elif case == "dies":
+        wait_until(lambda: run.pids()[0] not in (None, new), "a new worker has the slot")
+        equal(run.versions()[0], "v2", "version of slot 0")
     else:
         run.process.wait_output("it is replaced")

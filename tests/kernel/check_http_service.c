@@ -175,12 +175,13 @@ static void generation_that_is_given_out_again(void)
 	_cleanup_http_bed_ struct http_bed bed;
 	const struct rpd_worker former = {};
 	const struct newcomer newcomer = {};
+	const struct steer_members members = {};
 	uint64_t open = 1;
 
 	http_bed_begin(&bed, AF_INET, false);
 	visit(&bed, 3);
 	CHECK_UNTIL(generation_open_connections(&run_service, 0, &open) && !open);
-	CHECK_EQ(generation_choose(&run_service, 0, &former, &newcomer), 0);
+	CHECK_EQ(generation_choose(&run_service, &members, 0, &former, &newcomer), 0);
 	responses_set_version(&run_service, 0, RPD_FIRST_LABEL);
 	CHECK_EQ(of_worker(), 0);
 	CHECK_EQ(of_version(RPD_FIRST_LABEL), 3);

@@ -378,11 +378,14 @@ static void one_newcomer_fails(void)
 /* Puts all of a side into the idle cells. */
 static void prepare(unsigned int side, struct rpd_schedule *ret)
 {
+	_cleanup_observed_ struct observed o = {};
 	struct error err;
 
+	CHECK_MSG(observe(&run_service, OBSERVE_KNOWN, &o, &err) == 0, "%s", err.text);
 	*ret = *steer_schedule(&run_service.steer);
 	for (unsigned int slot = 0; slot < SLOTS; slot++)
-		CHECK_MSG(admit(&run_service, slot, &workers[side][slot].newcomer, ret, &err) == 0,
+		CHECK_MSG(admit(&run_service, &o, slot, &workers[side][slot].newcomer, ret, &err) ==
+		                  0,
 		          "%s", err.text);
 	schedule_build(ret);
 }

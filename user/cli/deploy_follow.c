@@ -60,19 +60,13 @@ static void deploy_follow_print(struct deploy_screen *screen, struct json_object
 	screen->before = json_object_get(deployment);
 }
 
-static bool deploy_follow_is(struct json_object *deployment, const char *key, const char *text)
-{
-	const char *is = json_read_text(deployment, key);
-
-	return is && strcmp(is, text) == 0;
-}
-
+/* @version: "new" or "old". */
 static int deploy_follow_fail(struct error *err, int status, struct json_object *deployment,
-                              const char *what)
+                              const char *version, const char *what)
 {
 	const char *reason = json_read_text(deployment, "reason");
 
-	error_set(err, -ECANCELED, "%s %s%s%s", json_read_text(deployment, "new"), what,
+	error_set(err, -ECANCELED, "%s %s%s%s", json_read_text(deployment, version), what,
 	          reason && reason[0] ? ": " : "", reason ? reason : "");
 	if (err)
 		err->status = status;
@@ -82,15 +76,18 @@ static int deploy_follow_fail(struct error *err, int status, struct json_object 
 /* What the command returns for a deployment that has ended, or waits. */
 static int deploy_follow_judge(struct json_object *deployment, struct error *err)
 {
-	if (deploy_follow_is(deployment, "outcome", "promoted") ||
-	    deploy_follow_is(deployment, "outcome", "rolled-back"))
+	if (deployment_view_is(deployment, "phase", "healthy"))
 		return 0;
+	if (deployment_view_is(deployment, "outcome", "rolled-back"))
+		return deploy_follow_fail(err, DEPLOY_FOLLOW_BAD, deployment, "old",
+		                          "was rolled back");
 	if (!deployment_view_has_ended(deployment))
-		return deploy_follow_fail(err, DEPLOY_FOLLOW_WAITS, deployment,
+		return deploy_follow_fail(err, DEPLOY_FOLLOW_WAITS, deployment, "new",
 		                          "waits for `promote` or `abort`");
-	if (deploy_follow_is(deployment, "verdict", "bad"))
-		return deploy_follow_fail(err, DEPLOY_FOLLOW_BAD, deployment, "was judged bad");
-	return deploy_follow_fail(err, EXIT_REFUSED, deployment, "was not promoted");
+	if (deployment_view_is(deployment, "verdict", "bad"))
+		return deploy_follow_fail(err, DEPLOY_FOLLOW_BAD, deployment, "new",
+		                          "was judged bad");
+	return deploy_follow_fail(err, EXIT_REFUSED, deployment, "new", "was not promoted");
 }
 
 /* Returns 0 and *ret, or a negative errno with @err set. */

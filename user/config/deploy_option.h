@@ -35,8 +35,9 @@ int deploy_option_set_keep_new(void *member, const struct option_setting *settin
 	        {"steps", "SHARE TIME,...",                                                        \
 	         "Steps of a canary, each with its share of new connections, and how long it "     \
 	         "lasts; "                                                                         \
-	         "`SHARE pause` waits for `promote`, at most for --pause-timeout (default: 5% "    \
-	         "2m, 25% 3m, 50% 5m)",                                                            \
+	         "`SHARE pause` waits for `promote`, at most for --pause-timeout. `100% TIME` at " \
+	         "the end: with any strategy, the new version is judged for TIME when it has all " \
+	         "new connections, before the deployment ends (default: 5% 2m, 25% 3m, 50% 5m)",   \
 	         SET(deploy_option_set_steps, steps)},                                             \
 	        {"warm-up", "TIME",                                                                \
 	         "Do not judge what happens in this time after new workers were admitted "         \
@@ -74,7 +75,8 @@ int deploy_option_set_keep_new(void *member, const struct option_setting *settin
 	        {"keep-old", "TIME",                                                               \
 	         "After a deployment, keep the old workers for this time, without new "            \
 	         "connections, "                                                                   \
-	         "so that `rollback` needs no start (default: 5m)",                                \
+	         "so that `rollback` needs no start. They return by themselves if no new worker "  \
+	         "lives (default: 5m)",                                                            \
 	         SET(option_set_time, keep_old)},                                                  \
 	        {"keep-new", "TIME|for-ever",                                                      \
 	         "After an abort, keep the new workers for this time, without new connections "    \
@@ -86,7 +88,7 @@ int deploy_option_set_keep_new(void *member, const struct option_setting *settin
 	         "counted. May be repeated, up to 16 times",                                       \
 	         SET(deploy_option_add_ignored, ignore), .repeatable = true},                      \
 	        {"check", "exec:COMMAND",                                                          \
-	         "Let this shell command judge the new version too, in each step of a canary. "    \
+	         "Let this shell command judge the new version too, in each step that is judged. " \
 	         "Exit status 0: good; 1: bad, the deployment is aborted at once; any other: not " \
 	         "known. A step ends only if the last check has found the version good",           \
 	         SET(deploy_option_set_command, check)},                                           \

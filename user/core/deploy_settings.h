@@ -24,7 +24,7 @@ enum deploy_strategy {
 /* Times are in nanoseconds. */
 struct deploy_settings {
 	enum deploy_strategy strategy;
-	char steps[DEPLOY_STEPS_MAX]; /* of a canary: for example "5% 2m, 25% 3m, 50% pause" */
+	char steps[DEPLOY_STEPS_MAX]; /* for example "5% 2m, 25% 3m, 50% pause, 100% 5m" */
 	int64_t warm_up; /* after the admission of new workers; what happens then is not judged
 	                  */
 	int64_t step_deadline; /* how long a step may take beyond its time to get enough samples */

@@ -50,15 +50,6 @@ static struct verdict_count latency_baseline_above(const struct latency_baseline
 	};
 }
 
-static struct verdict_count latency_baseline_since(const struct verdict_count *now,
-                                                   const struct verdict_count *before)
-{
-	return (struct verdict_count){
-	        .n = now->n - before->n,
-	        .bad = now->bad - before->bad,
-	};
-}
-
 void latency_baseline_count(struct latency_baseline *baseline, const uint64_t *new,
                             const uint64_t *old, size_t n, struct verdict_pair *ret)
 {
@@ -74,6 +65,6 @@ void latency_baseline_count(struct latency_baseline *baseline, const uint64_t *n
 	now.old = latency_baseline_above(baseline, old, n);
 	if (!was_frozen)
 		baseline->before = now;
-	ret->new = latency_baseline_since(&now.new, &baseline->before.new);
-	ret->old = latency_baseline_since(&now.old, &baseline->before.old);
+	ret->new = verdict_since(&now.new, &baseline->before.new);
+	ret->old = verdict_since(&now.old, &baseline->before.old);
 }

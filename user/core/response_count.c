@@ -46,26 +46,6 @@ void response_count_add(struct response_count *count, const struct response_coun
 	count->unanswered += other->unanswered;
 }
 
-static uint64_t response_count_minus(uint64_t now, uint64_t before)
-{
-	return now > before ? now - before : 0;
-}
-
-struct response_count response_count_since(const struct response_count *now,
-                                           const struct response_count *before)
-{
-	struct response_count count;
-
-	for (unsigned int i = 0; i < RESPONSE_CLASS_MAX; i++)
-		count.of[i] = response_count_minus(now->of[i], before->of[i]);
-	for (unsigned int i = 0; i < RESPONSE_BUCKETS; i++)
-		count.times[i] = response_count_minus(now->times[i], before->times[i]);
-	count.time_ns = response_count_minus(now->time_ns, before->time_ns);
-	count.asked = response_count_minus(now->asked, before->asked);
-	count.unanswered = response_count_minus(now->unanswered, before->unanswered);
-	return count;
-}
-
 uint64_t response_count_final(const struct response_count *count)
 {
 	return count->of[RESPONSE_UNKNOWN] + response_count_known(count);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The counts of HTTP responses of a worker or a version: sums, differences, and quantiles of the
- * time to first byte, which is the time from the last packet of a request to the first packet of
- * its response. Pure. <reuseportd/response_abi.h> describes the classes and the buckets of times.
+ * The counts of HTTP responses of a worker or a version: sums, and quantiles of the time to first
+ * byte, which is the time from the last packet of a request to the first packet of its response.
+ * Pure. <reuseportd/response_abi.h> describes the classes and the buckets of times.
  */
 #pragma once
 
@@ -37,10 +37,6 @@ uint64_t response_count_below(const struct response_count *count, unsigned int s
 
 /* Adds @other to @count. */
 void response_count_add(struct response_count *count, const struct response_count *other);
-
-/* What has come since @before; never below 0. */
-struct response_count response_count_since(const struct response_count *now,
-                                           const struct response_count *before);
 
 /* All responses, those of unknown status included, but without interim ones (1xx); and those of
  * known status alone. */

@@ -16,12 +16,8 @@ static int rollout_steps_parse_share(const char *word, struct rollout_share *ret
 	long permille;
 
 	/* The sign is required: without it, 0.5 could mean a half. */
-	if (!strchr(word, '%') || parse_tenths(word, 1, PERMILLE - 1, &permille) < 0)
-		return error_usage(
-		        err,
-		        "'%s' is not a share from 0.1%% to 99.9%% (the last step, with all "
-		        "connections, needs no entry)",
-		        word);
+	if (!strchr(word, '%') || parse_tenths(word, 1, PERMILLE, &permille) < 0)
+		return error_usage(err, "'%s' is not a share from 0.1%% to 100%%", word);
 	ret->permille = permille;
 	return 0;
 }
@@ -88,16 +84,27 @@ static unsigned int rollout_steps_count_slots(unsigned int permille, unsigned in
 size_t rollout_steps_plan(enum deploy_strategy strategy, const struct rollout_shares *shares,
                           unsigned int n_slots, struct rollout_step ret[ROLLOUT_STEPS_MAX])
 {
+	struct rollout_step last = {};
 	size_t n = 0;
 
-	for (size_t i = 0; strategy == DEPLOY_CANARY && i < shares->n; i++)
-		ret[n++] = (struct rollout_step){
-		        .n_slots = rollout_steps_count_slots(shares->at[i].permille, n_slots),
-		        .permille = shares->at[i].permille,
-		        .time = shares->at[i].time,
-		        .pauses = shares->at[i].pauses,
+	for (size_t i = 0; i < shares->n; i++) {
+		const struct rollout_share *share = &shares->at[i];
+		const bool is_last = share->permille == PERMILLE;
+		const struct rollout_step step = {
+		        .n_slots = rollout_steps_count_slots(share->permille, n_slots),
+		        .permille = is_last ? 0 : share->permille,
+		        .time = share->time,
+		        .pauses = share->pauses,
 		        .judged = true,
 		        .at_once = true};
-	ret[n++] = (struct rollout_step){.n_slots = n_slots, .at_once = strategy != DEPLOY_ROLLING};
+
+		if (is_last)
+			last = step;
+		else if (strategy == DEPLOY_CANARY)
+			ret[n++] = step;
+	}
+	last.n_slots = n_slots;
+	last.at_once = strategy != DEPLOY_ROLLING;
+	ret[n++] = last;
 	return n;
 }

@@ -15,12 +15,12 @@
 
 /* SHARE TIME, or SHARE pause. */
 struct rollout_share {
-	unsigned int permille; /* 1..999 */
+	unsigned int permille; /* 1..1000 */
 	int64_t time;          /* ns */
 	bool pauses;           /* then a person has to promote */
 };
 
-#define ROLLOUT_SHARES_MAX (ROLLOUT_STEPS_MAX - 1)
+#define ROLLOUT_SHARES_MAX (ROLLOUT_STEPS_MAX - 1) /* the last step may have no share */
 
 struct rollout_shares {
 	size_t n;
@@ -30,7 +30,8 @@ struct rollout_shares {
 /* Returns 0, or error_usage(). *ret is unchanged on failure. */
 int rollout_steps_parse(const char *text, struct rollout_shares *ret, struct error *err);
 
-/* Makes the steps of a strategy for @n_slots slots; @shares are of a canary. Returns the number
- * of steps. */
+/* Makes the steps of a strategy for @n_slots slots. Returns the number of steps. @shares are of a
+ * canary; but if the last one is 100 %, the last step of any strategy is judged, and has its time.
+ */
 size_t rollout_steps_plan(enum deploy_strategy strategy, const struct rollout_shares *shares,
                           unsigned int n_slots, struct rollout_step ret[ROLLOUT_STEPS_MAX]);

@@ -279,6 +279,16 @@ int run_config_copy(const struct run_config *config, struct run_config *ret)
 	return r;
 }
 
+void run_config_set_command(struct run_config *config, char **argv, const char *label)
+{
+	if (argv) {
+		strv_free(config->argv);
+		config->argv = argv;
+	}
+	if (label)
+		snprintf(config->label, sizeof(config->label), "%s", label);
+}
+
 /* --- to another process */
 
 void run_config_write(const struct run_config *config, FILE *out)

@@ -147,6 +147,10 @@ void run_config_set_default_name(struct run_config *config);
 /* Makes a copy that owns its strings. Returns 0 or -ENOMEM. */
 int run_config_copy(const struct run_config *config, struct run_config *ret);
 
+/* Sets the command, which the configuration owns from then on, and the label, which is valid. NULL:
+ * it stays as it is. */
+void run_config_set_command(struct run_config *config, char **argv, const char *label);
+
 /* Writes the configuration for run_config_read(), which must be of the same program. Errors are
  * those of @out. */
 void run_config_write(const struct run_config *config, FILE *out);

@@ -25,8 +25,8 @@ static bool verdict_fell(const struct verdict_count *now, const struct verdict_c
 	return now->n < seen->n || now->bad < seen->bad;
 }
 
-static struct verdict_count verdict_since(const struct verdict_count *now,
-                                          const struct verdict_count *seen)
+struct verdict_count verdict_since(const struct verdict_count *now,
+                                   const struct verdict_count *seen)
 {
 	return (struct verdict_count){
 	        .n = now->n - seen->n,

@@ -61,6 +61,10 @@ struct verdict_count {
 	uint64_t bad; /* of them */
 };
 
+/* What has come since @seen. */
+struct verdict_count verdict_since(const struct verdict_count *now,
+                                   const struct verdict_count *seen);
+
 /* All zero: not seen, such as responses without HTTP, or latency before there is a baseline. */
 struct verdict_pair {
 	struct verdict_count new, old;

@@ -17,7 +17,10 @@ int grace_prepare(struct grace *grace, struct error *err)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts);
 
-	grace->inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "rpd_grace_in", 4, 4, 1, NULL);
+	if (grace->outer >= 0)
+		return 0;
+	if (grace->inner < 0)
+		grace->inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "rpd_grace_in", 4, 4, 1, NULL);
 	if (grace->inner < 0)
 		return grace_explain(err);
 	opts.inner_map_fd = grace->inner;
@@ -38,4 +41,5 @@ void grace_close(struct grace *grace)
 {
 	cleanup_close(&grace->outer);
 	cleanup_close(&grace->inner);
+	*grace = GRACE_NONE;
 }

@@ -15,7 +15,8 @@ struct grace {
 #define GRACE_NONE      ((struct grace){-1, -1})
 #define _cleanup_grace_ __attribute__((cleanup(grace_close)))
 
-/* Makes the maps before the change, so that waiting after it can't fail for lack of memory. */
+/* Makes the maps, once, before the change, so that waiting after it can't fail for lack of memory.
+ */
 int grace_prepare(struct grace *grace, struct error *err);
 
 /* Returns when every run of a BPF program that was under way at the call has ended. */

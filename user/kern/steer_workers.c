@@ -53,7 +53,7 @@ int steer_workers_set_run(struct steer *steer, unsigned int slot, enum rpd_run r
 	struct rpd_worker worker;
 	int r = steer_workers_get(steer, slot, &worker);
 
-	if (r < 0)
+	if (r < 0 || (worker.run == run && worker.ended == ended && worker.restarts == restarts))
 		return r;
 	worker.run = run;
 	worker.ended = ended;

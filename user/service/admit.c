@@ -59,31 +59,32 @@ static int admit_borrow_listeners(const struct newcomer *newcomer, struct admit_
 }
 
 /* Whether the newcomer is in the slot already: then it only has other listeners. */
-static bool admit_is_in_place(const struct service *service, unsigned int slot,
+static bool admit_is_in_place(const struct observed *before, unsigned int slot,
                               const struct newcomer *newcomer, const struct rpd_worker *former)
 {
-	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX && slot < before->n_slots; e++)
 		if (newcomer->listeners[e] &&
-		    steer_socks_cookie(&service->steer, e, slot) == newcomer->listeners[e]->cookie)
+		    before->slots[slot].cookies[e] == newcomer->listeners[e]->cookie)
 			return true;
 	return newcomer_is_in_row(newcomer, former);
 }
 
 /* The row of the newcomer, which replaces row @former. */
-static struct rpd_worker admit_make_row(struct service *service, unsigned int slot,
-                                        const struct newcomer *newcomer,
+static struct rpd_worker admit_make_row(struct service *service, const struct observed *before,
+                                        unsigned int slot, const struct newcomer *newcomer,
                                         const struct rpd_worker *former)
 {
 	struct rpd_worker worker = *former;
 
 	/* The same process, with one more listener, keeps those that it has. */
 	if (!newcomer_is_in_row(newcomer, former))
-		worker = (struct rpd_worker){
-		        .admitted_at = time(NULL),
-		        .admitted_ns = clock_ns(CLOCK_MONOTONIC),
-		        .account = generation_choose(service, slot, former, newcomer),
-		        .run = former->run,
-		        .restarts = former->restarts};
+		worker = (struct rpd_worker){.admitted_at = time(NULL),
+		                             .admitted_ns = clock_ns(CLOCK_MONOTONIC),
+		                             .account = generation_choose(service, &before->members,
+		                                                          slot, former, newcomer),
+		                             .run = service_is_run(service) ? RPD_RUN_UP
+		                                                            : former->run,
+		                             .restarts = former->restarts};
 	listener_owner_note(&worker, &newcomer->owner);
 	worker.main_pid = newcomer->main.id.pid;
 	worker.main_start = newcomer->main.id.start_time;
@@ -95,31 +96,31 @@ static struct rpd_worker admit_make_row(struct service *service, unsigned int sl
 }
 
 /* Whether the listener was never in force. A service that is being made has no others. */
-static bool admit_is_new_member(const struct service *service, uint64_t cookie)
+static bool admit_is_new_member(const struct service *service, const struct observed *before,
+                                uint64_t cookie)
 {
-	struct rpd_member was;
-
-	if (service->steer.service->stage != RPD_STAGE_READY)
-		return false;
-	return steer_members_get(&service->steer, cookie, &was) < 0 || was.pending;
+	return service->steer.service->stage == RPD_STAGE_READY &&
+	       !steer_members_find(&before->members, cookie);
 }
 
 /* Records the worker and its listeners before a connection can be steered to them. The slot's row
  * comes first: an admitted listener that is in no slot and in no row is that of a former worker. */
-static int admit_write_rows(struct service *service, unsigned int slot,
-                            const struct rpd_worker *worker, bool in_place, uint8_t version)
+static int admit_write_rows(struct service *service, const struct observed *before,
+                            unsigned int slot, const struct rpd_worker *worker, bool in_place,
+                            uint8_t version)
 {
 	int r = in_place ? steer_workers_set(&service->steer, slot, worker)
 	                 : steer_workers_set_idle(&service->steer, slot, worker);
 
 	for (unsigned int e = 0; r == 0 && e < RPD_ENDPOINT_MAX; e++) {
 		const uint64_t cookie = worker->cookies[e];
-		const struct rpd_member member = {.slot = slot,
-		                                  .version = version,
-		                                  .endpoint = e,
-		                                  .account = worker->account,
-		                                  .pending = cookie && !in_place &&
-		                                             admit_is_new_member(service, cookie)};
+		const struct rpd_member member = {
+		        .slot = slot,
+		        .version = version,
+		        .endpoint = e,
+		        .account = worker->account,
+		        .pending = cookie && !in_place &&
+		                   admit_is_new_member(service, before, cookie)};
 
 		if (cookie)
 			r = steer_members_set(&service->steer, cookie, &member);
@@ -230,8 +231,18 @@ static bool admit_has_listener(const struct rpd_worker *worker)
 	return false;
 }
 
-int admit(struct service *service, unsigned int slot, const struct newcomer *newcomer,
-          struct rpd_schedule *draft, struct error *err)
+/* Reads the row only if it is not that of a slot which has been observed. */
+static int admit_read_row(const struct service *service, const struct observed *before,
+                          unsigned int slot, struct rpd_worker *ret)
+{
+	if (slot >= before->n_slots)
+		return steer_workers_get(&service->steer, slot, ret);
+	*ret = *before->slots[slot].worker;
+	return 0;
+}
+
+int admit(struct service *service, const struct observed *before, unsigned int slot,
+          const struct newcomer *newcomer, struct rpd_schedule *draft, struct error *err)
 {
 	_cleanup_(admit_close_borrowed) struct admit_borrowed borrowed;
 	struct rpd_slot *it = &draft->slots[slot];
@@ -243,13 +254,13 @@ int admit(struct service *service, unsigned int slot, const struct newcomer *new
 	r = admit_borrow_listeners(newcomer, &borrowed, err);
 	if (r < 0)
 		return r;
-	r = steer_workers_get(&service->steer, slot, &former);
+	r = admit_read_row(service, before, slot, &former);
 	if (r < 0)
 		return error_set(err, r, "can't read slot %u: %s", slot, strerror(-r));
-	in_place = admit_is_in_place(service, slot, newcomer, &former);
-	worker = admit_make_row(service, slot, newcomer, &former);
+	in_place = admit_is_in_place(before, slot, newcomer, &former);
+	worker = admit_make_row(service, before, slot, newcomer, &former);
 	responses_set_version(service, worker.account, draft->versions[it->version].label);
-	r = admit_write_rows(service, slot, &worker, in_place, it->version);
+	r = admit_write_rows(service, before, slot, &worker, in_place, it->version);
 	if (r == -E2BIG)
 		return error_set(err, r,
 		                 "can't admit pid %u to slot %u: a service has at most %d "
@@ -290,7 +301,7 @@ void admit_undo(struct service *service, const struct observed *before, unsigned
 	const struct rpd_worker *row = slot < before->n_slots ? before->slots[slot].worker : NULL;
 
 	admit_undo_members(service, before, newcomer);
-	if (!row || !admit_is_in_place(service, slot, newcomer, row)) {
+	if (!row || !admit_is_in_place(before, slot, newcomer, row)) {
 		steer_socks_clear_idle(&service->steer, slot);
 		return;
 	}

@@ -17,14 +17,13 @@
  * force. A newcomer that is in the slot already, with other listeners, stays in its cell. In a
  * complete service, also makes sure that the program is attached to the newcomer's groups.
  *
- * First borrows all the listeners, so that it fails before anything is changed. Returns 0, or a
- * negative errno with @err set: -EBUSY if a listener is in a slot of this or another service
- * already.
+ * First borrows all the listeners, so that it fails before anything is changed. @before: the state
+ * of the service; of one that is being made, nothing. Returns 0, or a negative errno with @err set:
+ * -EBUSY if a listener is in a slot of this or another service already.
  */
-int admit(struct service *service, unsigned int slot, const struct newcomer *newcomer,
-          struct rpd_schedule *draft, struct error *err);
+int admit(struct service *service, const struct observed *before, unsigned int slot,
+          const struct newcomer *newcomer, struct rpd_schedule *draft, struct error *err);
 
-/* Undoes admit(), also one that has failed, unless its draft is in force. @before: the state before
- * it. */
+/* Undoes admit(), also one that has failed, unless its draft is in force. */
 void admit_undo(struct service *service, const struct observed *before, unsigned int slot,
                 const struct newcomer *newcomer);

@@ -15,7 +15,6 @@
 #include "kern/conns.h"
 #include "kern/events.h"
 #include "kern/features.h"
-#include "kern/grace.h"
 #include "kern/netns.h"
 #include "kern/pins.h"
 #include "kern/proc.h"
@@ -208,6 +207,7 @@ static int attach_fill_slots(struct service *service, const struct attach_reques
                              const struct discover_found *found, struct rpd_schedule *draft,
                              struct error *err)
 {
+	static const struct observed nothing;
 	const struct roster *roster = &found->roster;
 	int r = 0;
 
@@ -218,7 +218,7 @@ static int attach_fill_slots(struct service *service, const struct attach_reques
 		                     found->n_holders, &newcomer);
 		r = schedule_edit_fill_slot(draft, slot, request->label, err);
 		if (r == 0)
-			r = admit(service, slot, &newcomer, draft, err);
+			r = admit(service, &nothing, slot, &newcomer, draft, err);
 	}
 	return r;
 }
@@ -283,7 +283,6 @@ static int attach_note_replaced(const struct service *service, struct discover_f
 static int attach_start(struct service *service, const struct attach_request *request,
                         struct discover_found *found, struct error *err)
 {
-	_cleanup_grace_ struct grace grace = GRACE_NONE;
 	struct error ignored;
 	int r = attach_note_replaced(service, found, err);
 
@@ -299,13 +298,13 @@ static int attach_start(struct service *service, const struct attach_request *re
 	if (r == 0 && request->http)
 		r = responses_begin(service, -1, err);
 	if (r == 0)
-		r = grace_prepare(&grace, err);
+		r = grace_prepare(&service->grace, err);
 	if (r < 0)
 		return r;
 	/* The kernel's hash has given connections to the listeners since they were admitted. */
 	if (steer_schedule(&service->steer)->policy == RPD_LEAST_CONNECTIONS)
-		return conns_count_loads(&service->conns, &service->steer, &grace, err);
-	return grace_wait(&grace, err);
+		return conns_count_loads(&service->conns, &service->steer, &service->grace, err);
+	return grace_wait(&service->grace, err);
 }
 
 /* Fills the claimed, empty folder. The stage is written last. */

@@ -8,31 +8,29 @@
 #include "service/responses.h"
 
 /* The generation that the newcomer had in @slot before, or RPD_ACCOUNT_NONE. */
-static uint16_t generation_of_newcomer(const struct service *service, unsigned int slot,
+static uint16_t generation_of_newcomer(const struct steer_members *members, unsigned int slot,
                                        const struct newcomer *newcomer)
 {
-	struct rpd_member member;
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
+		const struct listener *it = newcomer->listeners[e];
+		const struct rpd_member *member =
+		        it ? steer_members_find(members, it->cookie) : NULL;
 
-	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
-		if (newcomer->listeners[e] &&
-		    steer_members_get(&service->steer, newcomer->listeners[e]->cookie, &member) ==
-		            0 &&
-		    member.account % RPD_SLOT_MAX == slot && member.account < RPD_ACCOUNT_UNKNOWN)
-			return member.account;
+		if (member && member->account % RPD_SLOT_MAX == slot &&
+		    member->account < RPD_ACCOUNT_UNKNOWN)
+			return member->account;
+	}
 	return RPD_ACCOUNT_NONE;
 }
 
 /* The generations of @slot that may still have an open listener, a bit for each: that of a former
  * worker, which may come back to the slot, or which still has connections in its accept queue. */
-static uint32_t generation_list_listening(const struct service *service, unsigned int slot)
+static uint32_t generation_list_listening(const struct steer_members *members, unsigned int slot)
 {
-	_cleanup_steer_members_ struct steer_members members = {};
 	uint32_t found = 0;
 
-	if (steer_members_list(&service->steer, &members) < 0)
-		return 0;
-	for (size_t i = 0; i < members.n; i++) {
-		const struct rpd_member *it = &members.list[i].row;
+	for (size_t i = 0; i < members->n; i++) {
+		const struct rpd_member *it = &members->list[i].row;
 
 		if (!it->left && it->account % RPD_SLOT_MAX == slot &&
 		    it->account < RPD_ACCOUNT_UNKNOWN)
@@ -41,17 +39,18 @@ static uint32_t generation_list_listening(const struct service *service, unsigne
 	return found;
 }
 
-uint16_t generation_choose(struct service *service, unsigned int slot,
-                           const struct rpd_worker *former, const struct newcomer *newcomer)
+uint16_t generation_choose(struct service *service, const struct steer_members *members,
+                           unsigned int slot, const struct rpd_worker *former,
+                           const struct newcomer *newcomer)
 {
-	uint16_t generation = generation_of_newcomer(service, slot, newcomer);
+	uint16_t generation = generation_of_newcomer(members, slot, newcomer);
 	struct rpd_control *control = service->steer.control;
 	uint32_t listening = 0;
 
 	if (!service->conns.counting || generation != RPD_ACCOUNT_NONE)
 		return generation;
 	if (former->pid)
-		listening = generation_list_listening(service, slot);
+		listening = generation_list_listening(members, slot);
 	for (unsigned int i = 0; i < RPD_ACCOUNT_GENERATIONS; i++) {
 		struct conn_count count;
 

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kern/steer_members.h"
 #include "service/newcomer.h"
 #include "service/service.h"
 
@@ -25,12 +26,13 @@ bool generation_are_all_used(const struct service *service, const struct rpd_wor
 
 /*
  * Chooses the generation for @newcomer in @slot: the one that it had in this slot before, else one
- * of the slot's that has no open connection, with its counts cleared. @former: the slot's row.
- * RPD_ACCOUNT_NONE if connections are not counted, or if each of the slot's generations has open
- * connections.
+ * of the slot's that has no open connection, with its counts cleared. @members: of the service.
+ * @former: the slot's row. RPD_ACCOUNT_NONE if connections are not counted, or if each of the
+ * slot's generations has open connections.
  */
-uint16_t generation_choose(struct service *service, unsigned int slot,
-                           const struct rpd_worker *former, const struct newcomer *newcomer);
+uint16_t generation_choose(struct service *service, const struct steer_members *members,
+                           unsigned int slot, const struct rpd_worker *former,
+                           const struct newcomer *newcomer);
 
 /* The open connections of a present or former worker, by its generation. False if they are not
  * counted. */

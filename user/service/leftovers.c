@@ -15,6 +15,7 @@
 #include "kern/proc.h"
 #include "kern/steer_socks.h"
 #include "kern/steer_workers.h"
+#include "service/deployment_file.h"
 #include "service/run_dir.h"
 
 #define LEFTOVERS_TRIES 200
@@ -94,7 +95,8 @@ static void leftovers_remove_cgroup(const char *path, const char *name)
 
 void leftovers_remove(const char *service)
 {
-	static const char *const files[] = {"control", "notify", "command", "command.new"};
+	static const char *const files[] = {"control", "notify", "command", DEPLOYMENT_FILE,
+	                                    DEPLOYMENT_FILE_HISTORY};
 	char path[PATH_MAX], **names = NULL;
 	size_t n = 0;
 
@@ -108,9 +110,7 @@ void leftovers_remove(const char *service)
 		cgroup_service_remove(path);
 		run_dir_forget_cgroup(service);
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		run_dir_path(service, files[i], path, sizeof(path));
-		unlink(path);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		run_dir_unlink(service, files[i]);
 	run_dir_remove(service);
 }

@@ -40,6 +40,17 @@ static int observe_find_listeners(const struct service *service, struct observed
 	return 0;
 }
 
+/* Whether the slot can have a listener of endpoint @e: without one in the slot's row, only one that
+ * a killed command has not taken out yet. It was in the slot when the ring was built. */
+static bool observe_may_have_listener(const struct observed *o, const struct rpd_schedule *schedule,
+                                      unsigned int slot, unsigned int e)
+{
+	const struct rpd_slot *it = &schedule->slots[slot];
+
+	return o->workers[slot].cookies[e] ||
+	       (it->state != RPD_SLOT_EMPTY && !(it->flags & RPD_SLOT_DEAD));
+}
+
 static int observe_read_slots(const struct service *service, struct observed *o, struct error *err)
 {
 	const struct steer *steer = &service->steer;
@@ -56,7 +67,8 @@ static int observe_read_slots(const struct service *service, struct observed *o,
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
 		o->slots[slot].worker = &o->workers[slot];
 		for (unsigned int e = 0; e < steer->service->n_endpoints; e++)
-			o->slots[slot].cookies[e] = steer_socks_cookie(steer, e, slot);
+			if (observe_may_have_listener(o, steer_schedule(steer), slot, e))
+				o->slots[slot].cookies[e] = steer_socks_cookie(steer, e, slot);
 	}
 	return 0;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Reads the counts of the HTTP responses of a service's workers, and of their times (responses.h).
- * For what happened in a period, take the difference of two readings: response_count_since().
  *
  * The service is open; a lock is not needed.
  */

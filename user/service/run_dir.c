@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -36,20 +37,51 @@ int run_dir_make(const char *service, struct error *err)
 	return 0;
 }
 
+/* Where the next content of a file is written. */
+static void run_dir_draft_path(const char *service, const char *name, char path[PATH_MAX])
+{
+	char draft[NAME_MAX];
+
+	snprintf(draft, sizeof(draft), "%s.new", name);
+	run_dir_path(service, draft, path, PATH_MAX);
+}
+
+int run_dir_write(const char *service, const char *name, const char *text)
+{
+	const size_t n = strlen(text);
+	char path[PATH_MAX], draft[PATH_MAX];
+	_cleanup_close_ int fd = -1;
+	ssize_t written;
+
+	run_dir_path(service, name, path, sizeof(path));
+	run_dir_draft_path(service, name, draft);
+	fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	written = fd < 0 ? -1 : write(fd, text, n);
+	if (written >= 0 && (size_t)written < n)
+		return -ENOSPC;
+	return written < 0 || rename(draft, path) < 0 ? -errno : 0;
+}
+
+void run_dir_unlink(const char *service, const char *name)
+{
+	char path[PATH_MAX];
+
+	run_dir_path(service, name, path, sizeof(path));
+	unlink(path);
+	run_dir_draft_path(service, name, path);
+	unlink(path);
+}
+
 /* What a log process that was killed has left. */
 static void run_dir_remove_logs(const char *service, const char *out)
 {
-	static const char *const names[] = {"log", "log.state"};
 	_cleanup_dir_ DIR *dir = opendir(out);
 	const struct dirent *entry;
-	char path[PATH_MAX];
 
 	while (dir && (entry = readdir(dir)))
 		unlinkat(dirfd(dir), entry->d_name, 0);
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		run_dir_path(service, names[i], path, sizeof(path));
-		unlink(path);
-	}
+	run_dir_unlink(service, "log");
+	run_dir_unlink(service, "log.state");
 }
 
 void run_dir_remove(const char *service)

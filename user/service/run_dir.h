@@ -18,6 +18,13 @@ void run_dir_path(const char *service, const char *name, char *buf, size_t size)
  * negative errno with @err set. */
 int run_dir_make(const char *service, struct error *err);
 
+/* Makes @text the content of the file @name: the file is replaced as a whole, or stays as it was.
+ * Returns 0, or a negative errno. */
+int run_dir_write(const char *service, const char *name, const char *text);
+
+/* Removes that file. */
+void run_dir_unlink(const char *service, const char *name);
+
 /* Removes the workers' output and, as far as they are empty, the directory and its folder. */
 void run_dir_remove(const char *service);
 

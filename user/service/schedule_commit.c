@@ -6,7 +6,6 @@
 
 #include "core/schedule.h"
 #include "core/schedule_edit.h"
-#include "kern/grace.h"
 #include "kern/steer.h"
 #include "kern/steer_members.h"
 #include "kern/steer_queues.h"
@@ -131,22 +130,20 @@ static void schedule_commit_release(struct service *service, const struct rpd_sc
 }
 
 /* Policy least-connections is to come in force, and finds what it compares. */
-static int schedule_commit_count_loads(struct service *service, const struct grace *grace,
-                                       struct error *err)
+static int schedule_commit_count_loads(struct service *service, struct error *err)
 {
 	if (!service->reachable)
 		return error_set(err, -ENOENT,
 		                 "policy least-connections needs the open connections of the "
 		                 "workers, but their network namespace can't be entered, or is "
 		                 "gone");
-	return conns_count_loads(&service->conns, &service->steer, grace, err);
+	return conns_count_loads(&service->conns, &service->steer, &service->grace, err);
 }
 
 /* All that can fail comes before the switch. */
 int schedule_commit(struct service *service, const struct observed *observed,
                     struct rpd_schedule *draft, bool force, const char *what, struct error *err)
 {
-	_cleanup_grace_ struct grace grace = GRACE_NONE;
 	struct rpd_schedule before;
 	struct error ignored;
 	int r;
@@ -158,9 +155,9 @@ int schedule_commit(struct service *service, const struct observed *observed,
 	if (r == 0 && (draft->policy != before.policy || draft->stuck_after != before.stuck_after))
 		r = schedule_commit_check_dealing(service, draft, err);
 	if (r == 0)
-		r = grace_prepare(&grace, err);
+		r = grace_prepare(&service->grace, err);
 	if (r == 0 && draft->policy == RPD_LEAST_CONNECTIONS && before.policy != draft->policy)
-		r = schedule_commit_count_loads(service, &grace, err);
+		r = schedule_commit_count_loads(service, err);
 	if (r < 0)
 		return r;
 	r = schedule_commit_set_members(service, observed, draft);
@@ -173,7 +170,7 @@ int schedule_commit(struct service *service, const struct observed *observed,
 	steer_switch(&service->steer, draft);
 	/* What is in force stays. Listeners that are left in idle cells are taken out by the next
 	 * command (steer_socks_clear_all_idle()). */
-	if (grace_wait(&grace, &ignored) < 0)
+	if (grace_wait(&service->grace, &ignored) < 0)
 		return 0;
 	steer_queues_forget_out_of_ring(&service->steer);
 	schedule_commit_release(service, &before, draft);

@@ -23,6 +23,7 @@ void service_init(struct service *service)
 	service->reachable = false;
 	service->locks = 0;
 	service->opened = UINT32_MAX;
+	service->grace = GRACE_NONE;
 	steer_init(&service->steer);
 	conns_init(&service->conns);
 	groups_init(&service->groups);
@@ -31,6 +32,7 @@ void service_init(struct service *service)
 
 void service_close(struct service *service)
 {
+	grace_close(&service->grace);
 	http_close(&service->http);
 	groups_close(&service->groups);
 	conns_close(&service->conns);

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "kern/conns.h"
+#include "kern/grace.h"
 #include "kern/groups.h"
 #include "kern/http.h"
 #include "kern/pins.h"
@@ -22,6 +23,7 @@ struct service {
 	struct conns conns;
 	struct groups groups;
 	struct http http;
+	struct grace grace;
 	/* A process is still in the service's network namespace, and the calling thread has entered
 	 * that namespace. */
 	bool reachable;

@@ -5,7 +5,6 @@
 
 #include "base/cleanup.h"
 #include "kern/conns.h"
-#include "kern/grace.h"
 #include "kern/groups.h"
 #include "kern/http.h"
 #include "kern/pins.h"
@@ -87,7 +86,6 @@ static void service_remove_borrow_by_slots(struct service *service, struct servi
 static void service_remove_release(struct service *service, struct service_group *groups,
                                    const struct in_force *found)
 {
-	_cleanup_grace_ struct grace grace = GRACE_NONE;
 	bool attached = false;
 	struct error ignored;
 
@@ -97,8 +95,8 @@ static void service_remove_release(struct service *service, struct service_group
 			        steer_borrowed_detach(&service->steer, groups[e].fd) < 0;
 			attached = true;
 		}
-	if (attached && grace_prepare(&grace, &ignored) == 0)
-		grace_wait(&grace, &ignored);
+	if (attached && grace_prepare(&service->grace, &ignored) == 0)
+		grace_wait(&service->grace, &ignored);
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (!groups[e].unreached)
 			steer_socks_clear_all(&service->steer, e);

@@ -98,7 +98,7 @@ int slot_flip(struct service *service, const struct slot_flip_change *changes, s
 	schedule_commit_begin(service, &o, &draft);
 	r = slot_flip_edit(service, changes, n, canaries, permille, &draft, err);
 	while (r == 0 && begun < n) {
-		r = admit(service, changes[begun].slot, changes[begun].newcomer, &draft, err);
+		r = admit(service, &o, changes[begun].slot, changes[begun].newcomer, &draft, err);
 		begun++;
 	}
 	slot_flip_forget_former(&o, steer_schedule(&service->steer), &draft);

@@ -133,7 +133,7 @@ static int watch_newcomers_put(struct watch_newcomers *n, struct service *servic
 
 	if (r < 0)
 		return r;
-	if (admit(service, slot, newcomer, draft, &why) < 0) {
+	if (admit(service, o, slot, newcomer, draft, &why) < 0) {
 		admit_undo(service, o, slot, newcomer);
 		watch_log(name, "slot %d: %s", slot, why.text);
 		draft->slots[slot].flags |= dead;

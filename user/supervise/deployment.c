@@ -9,7 +9,6 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/strv.h"
-#include "core/rollout_steps.h"
 #include "service/service_lock.h"
 #include "supervise/deployment_evidence.h"
 #include "supervise/deployment_announce.h"
@@ -105,26 +104,6 @@ static void deployment_on_end(struct supervisor *sup, bool committed, const char
 
 /* --- under way */
 
-static const char *deployment_describe_halt(enum rollout_halt halt)
-{
-	static const char *const texts[] = {
-	        [ROLLOUT_GOES_ON] = "",
-	        [ROLLOUT_HALT_ASKED] = "paused by `pause`",
-	        [ROLLOUT_HALT_STEP] = "the step waits for `promote`",
-	        [ROLLOUT_HALT_INCONCLUSIVE] =
-	                "not enough is known to judge the step, and its "
-	                "deadline is over",
-	        [ROLLOUT_HALT_NO_TRAFFIC] =
-	                "no traffic to judge the step by, and its deadline is "
-	                "over",
-	        [ROLLOUT_HALT_NO_OLD] =
-	                "it can't be rolled back: no worker of the old version lives",
-	        [ROLLOUT_HALT_GATE] = "the gate has not opened within --step-deadline",
-	};
-
-	return texts[halt];
-}
-
 /* What is known of a step that can't be judged stays in the reason. */
 static void deployment_note_halt(struct deployment *it)
 {
@@ -133,29 +112,28 @@ static void deployment_note_halt(struct deployment *it)
 	char before[sizeof(it->reason)];
 
 	strcpy(before, judged ? it->reason : "");
-	snprintf(it->reason, sizeof(it->reason), "%s%s%.*s", deployment_describe_halt(it->halt),
-	         before[0] ? ": " : "", 300, before);
+	deployment_state_set_reason(it, before);
 }
 
 static void deployment_note_step(struct supervisor *sup, struct deployment *it, size_t step)
 {
 	const struct rollout_step *is = &it->steps[step - 1];
-	char share[32];
 
 	it->step = step;
 	it->step_began_at = clock_ns(CLOCK_REALTIME);
-	snprintf(share, sizeof(share), "%g %%",
-	         is->permille ? is->permille / 10.0 : 100.0 * is->n_slots / (double)it->slots.n);
-	report_line(sup, "step %zu of %zu: '%s' has %s of the new connections (%u of %zu workers)",
-	            step, it->n_steps, it->label, share, is->n_slots, it->slots.n);
+	report_line(sup,
+	            "step %zu of %zu: '%s' has %g %% of the new connections (%u of %zu workers)",
+	            step, it->n_steps, it->label, deployment_state_step_share(it, is), is->n_slots,
+	            it->slots.n);
 }
 
 static void deployment_on_change(struct supervisor *sup)
 {
 	struct deployment *it = sup->deployment;
 	const struct rollout *rollout = &sup->reload->rollout;
-	const size_t step = rollout->step + rollout->in_force;
-	const unsigned int n_new = rollout_count(rollout, ROLLOUT_REPLACED);
+	/* Until workers return, the version that they replace has the slots. */
+	const size_t step = it->returns ? 0 : rollout->step + rollout->in_force;
+	const unsigned int n_new = it->returns ? 0 : rollout_count(rollout, ROLLOUT_REPLACED);
 	const char *const asked_about = it->gate_about;
 	bool changed = it->step != step || it->n_new != n_new || it->halt != rollout->halt ||
 	               it->is_passed != rollout->passed;
@@ -212,22 +190,17 @@ static int deployment_check_shares(struct supervisor *sup, const struct deployme
 
 static int deployment_choose_steps(struct supervisor *sup, struct deployment *it, struct error *err)
 {
-	const bool canary = it->settings.strategy == DEPLOY_CANARY;
-	struct rollout_shares shares = {};
-	int r = canary ? rollout_steps_parse(it->settings.steps, &shares, err) : 0;
+	int r = 0;
 
-	if (r < 0)
-		return error_add(err, r, " (steps)");
 	reload_list_slots(sup, &it->slots);
 	if (it->slots.n == 0)
 		return error_set(
 		        err, -EINVAL,
 		        "service '%s': all its slots are stopped, so there is nothing to deploy",
 		        sup->name);
-	if (canary && it->slots.n == 1)
+	if (it->settings.strategy == DEPLOY_CANARY && it->slots.n == 1)
 		r = deployment_slot_choose(sup, it, err);
-	it->n_steps = rollout_steps_plan(it->settings.strategy, &shares, it->slots.n, it->steps);
-	return r;
+	return r < 0 ? r : deployment_state_plan_steps(it, err);
 }
 
 static int deployment_new(struct supervisor *sup, const struct deployment_order *order,
@@ -276,18 +249,13 @@ static int deployment_add_slot(struct supervisor *sup, struct deployment *it, st
 	return r;
 }
 
-static int deployment_begin_reload(struct supervisor *sup, struct deployment *it, struct plan *plan,
-                                   const struct rollout *resumed, struct error *err)
+int deployment_go_on(struct supervisor *sup, struct plan *plan, const struct rollout *rollout,
+                     struct error *err)
 {
+	struct deployment *it = sup->deployment;
 	struct reload_ways ways = reload_ways_of(sup, &it->plan->config);
-	const struct reload_deployment deployment = {.label = it->label,
-	                                             .steps = it->steps,
-	                                             .n_steps = it->n_steps,
-	                                             .deadline = it->settings.step_deadline,
-	                                             .pause_timeout = it->settings.pause_timeout,
-	                                             .gated = deployment_state_is_gated(it),
-	                                             .resumed = resumed,
-	                                             .events = &events};
+	const struct reload_deployment deployment = {
+	        .label = plan->config.label, .rollout = rollout, .events = &events};
 
 	ways.deployment = &deployment;
 	return reload_begin(sup, &it->slots, plan, &ways, err);
@@ -299,6 +267,7 @@ int deployment_begin(struct supervisor *sup, const struct deployment_order *orde
 	const struct reload_ways ways = reload_ways_of(sup, &order->plan->config);
 	const struct deploy_settings *settings = order->settings;
 	struct deployment *it = NULL;
+	struct rollout rollout;
 	int r = reload_check_idle(sup, err);
 
 	if (r == 0 && ways.in_place && settings->strategy != DEPLOY_ROLLING)
@@ -324,13 +293,9 @@ int deployment_begin(struct supervisor *sup, const struct deployment_order *orde
 	deployment_judge_begin(sup);
 	deployment_note_write(sup);
 	deployment_announce(sup, "started");
-	return deployment_begin_reload(sup, it, it->plan, NULL, err);
-}
-
-int deployment_go_on(struct supervisor *sup, struct plan *plan, const struct rollout *rollout,
-                     struct error *err)
-{
-	return deployment_begin_reload(sup, sup->deployment, plan, rollout, err);
+	deployment_state_begin_rollout(it, &rollout);
+	reload_end_retire_held(sup); /* those of a deployment that has ended */
+	return deployment_go_on(sup, it->plan, &rollout, err);
 }
 
 /* --- what people ask */
@@ -381,38 +346,39 @@ int deployment_abort(struct supervisor *sup, const char *why, struct error *err)
 	return 0;
 }
 
-bool deployment_can_return(const struct supervisor *sup)
+/* Lists the slots that would get their old workers back. Returns whether any of these lives. */
+static bool deployment_list_returning(const struct supervisor *sup, struct slots *ret)
 {
-	const struct deployment *it = sup->deployment;
+	const struct deployment *last = sup->deployment;
+	bool any_lives = false;
 
-	if (!it || !it->held_until || sup->reload ||
-	    (it->outcome != DEPLOYMENT_PROMOTED && it->outcome != DEPLOYMENT_ROLLED_BACK))
-		return false;
-	for (size_t i = 0; i < it->slots.n; i++)
-		if (it->slots.at[i] < sup->n_slots &&
-		    supervisor_state_held_worker(sup, it->slots.at[i]))
-			return true;
-	return false;
-}
-
-/* Lists the slots that get their old workers back. */
-static void deployment_list_returning(const struct supervisor *sup, const struct deployment *last,
-                                      struct slots *ret)
-{
 	ret->n = 0;
 	for (size_t i = 0; i < last->slots.n; i++) {
 		const unsigned int slot = last->slots.at[i];
 
-		if (slot < sup->n_slots && sup->slots[slot].run != RPD_RUN_STOPPED)
-			ret->at[ret->n++] = (uint16_t)slot;
+		if (slot >= sup->n_slots || sup->slots[slot].run == RPD_RUN_STOPPED)
+			continue;
+		ret->at[ret->n++] = (uint16_t)slot;
+		any_lives |= supervisor_state_held_worker(sup, slot) != NULL;
 	}
+	return any_lives;
+}
+
+bool deployment_can_return(const struct supervisor *sup)
+{
+	const struct deployment *it = sup->deployment;
+	struct slots ignored;
+
+	return it && it->held_until && !sup->reload &&
+	       (it->outcome == DEPLOYMENT_PROMOTED || it->outcome == DEPLOYMENT_ROLLED_BACK) &&
+	       deployment_list_returning(sup, &ignored);
 }
 
 /* The last deployment is rolled back, as if it were still under way. */
-int deployment_return(struct supervisor *sup, struct error *err)
+int deployment_return(struct supervisor *sup, const char *why, struct error *err)
 {
 	struct deployment *last = sup->deployment, *it = NULL;
-	struct rollout rollout = {.batch = 1, .keeps_old = true, .in_force = true, .aborted = true};
+	struct rollout rollout;
 	struct plan *newer;
 	int r = reload_check_idle(sup, err);
 
@@ -424,13 +390,14 @@ int deployment_return(struct supervisor *sup, struct error *err)
 		                   &it, err);
 	if (r < 0)
 		return r;
-	deployment_list_returning(sup, last, &it->slots);
-	it->n_steps =
-	        rollout_steps_plan(DEPLOY_BLUE_GREEN, NULL, (unsigned int)it->slots.n, it->steps);
+	deployment_list_returning(sup, &it->slots);
 	it->returns = true;
+	it->unasked = why;
+	snprintf(it->reason, sizeof(it->reason), "%s", why ? why : "");
 	it->settings.strategy = DEPLOY_BLUE_GREEN;
-	rollout.slots = it->slots;
-	rollout_set_steps(&rollout, it->steps, it->n_steps);
+	deployment_state_plan_steps(it, NULL);
+	deployment_state_begin_rollout(it, &rollout);
+	rollout.in_force = rollout.aborted = true;
 	memset(rollout.phase, ROLLOUT_REPLACED, it->slots.n);
 	newer = plan_ref(last->plan);
 	plan_replace(&sup->plan, plan_ref(it->plan));
@@ -438,9 +405,24 @@ int deployment_return(struct supervisor *sup, struct error *err)
 		report_line(sup, "%s", err->text);
 	deployment_replace(sup, it);
 	deployment_note_write(sup);
-	r = deployment_begin_reload(sup, it, newer, &rollout, err);
+	r = deployment_go_on(sup, newer, &rollout, err);
 	plan_unref(newer);
 	return r;
+}
+
+void deployment_return_unasked(struct supervisor *sup)
+{
+	struct error err = {};
+	char why[RPD_LABEL_MAX + 32];
+
+	if (sup->stopping || sup->rereading || supervisor_state_has_worker(sup) ||
+	    !deployment_can_return(sup))
+		return;
+	snprintf(why, sizeof(why), "no worker of '%s' lives", sup->deployment->label);
+	report_line(sup, "%s: the workers of '%s', which are held, return", why,
+	            sup->deployment->old_label);
+	if (deployment_return(sup, why, &err) < 0)
+		report_line(sup, "%s", err.text);
 }
 
 bool deployment_note_unhealthy(struct supervisor *sup, unsigned int slot, const char *why)

@@ -47,8 +47,11 @@ int deployment_abort(struct supervisor *sup, const char *why, struct error *err)
 /* Whether the version before the last deployment still has workers, which are held. */
 bool deployment_can_return(const struct supervisor *sup);
 
-/* Gives these workers their slots back, at once. */
-int deployment_return(struct supervisor *sup, struct error *err);
+/* Gives these workers their slots back, at once. @why: NULL if a person asks for it. */
+int deployment_return(struct supervisor *sup, const char *why, struct error *err);
+/* The same, if no worker of the version that was promoted lives: without them, no connection would
+ * be answered. */
+void deployment_return_unasked(struct supervisor *sup);
 
 /* A worker of the new version is unhealthy: that is bad at once, if the step is judged. Returns
  * whether it is. */

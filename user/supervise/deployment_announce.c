@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "supervise/deployment_announce.h"
 
+#include <stdio.h>
+
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "kern/events.h"
 #include "supervise/deployment_command.h"
 #include "supervise/deployment_state.h"
 #include "supervise/report.h"
@@ -22,8 +25,12 @@ static void deployment_announce_on_done(bool ok, const char *why, void *data)
 void deployment_announce(struct supervisor *sup, const char *event)
 {
 	struct announcement *it = NULL;
+	char text[RPD_LABEL_MAX + 16];
 	struct error err = {};
 
+	snprintf(text, sizeof(text), "%s %s", event, sup->deployment->label);
+	if (service_is_open(&sup->service))
+		events_note(&sup->service.steer, RPD_EVENT_deployment, RPD_NO_SLOT, 0, text);
 	if (!sup->deployment->settings.on_change[0])
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(sup->announcements) && !it; i++)

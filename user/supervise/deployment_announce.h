@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Runs the command `on-change` when something has happened to the deployment. */
+/* Makes known what has happened to the deployment: `events`, and the command `on-change`. */
 #pragma once
 
 #include <stdbool.h>
 
 #include "supervise/types.h"
 
-/* @event: for its environment. Commands of several events may run at the same time, but not many;
- * the last ones end with the service. */
+/* @event: also for the environment of the command. Commands of several events may run at the same
+ * time, but not many; the last ones end with the service. */
 void deployment_announce(struct supervisor *sup, const char *event);
 
 /* Whether the process is one of these commands, and is waited for. */

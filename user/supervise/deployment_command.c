@@ -54,7 +54,6 @@ static char **deployment_command_new_env(const struct supervisor *sup, const str
                                          const char *event)
 {
 	const struct deployment *it = sup->deployment;
-	const unsigned int permille = it->step ? it->steps[it->step - 1].permille : 0;
 	char texts[5][64 + RPD_LABEL_MAX];
 	char **env = worker_env_new(w);
 	int r = env ? 0 : -ENOMEM;
@@ -62,8 +61,7 @@ static char **deployment_command_new_env(const struct supervisor *sup, const str
 	snprintf(texts[0], sizeof(texts[0]), "REUSEPORTD_OLD_VERSION=%s", it->old_label);
 	snprintf(texts[1], sizeof(texts[1]), "REUSEPORTD_NEW_VERSION=%s", it->label);
 	snprintf(texts[2], sizeof(texts[2]), "REUSEPORTD_STEP=%zu", it->step);
-	snprintf(texts[3], sizeof(texts[3]), "REUSEPORTD_SHARE=%u.%u", permille / 10,
-	         permille % 10);
+	snprintf(texts[3], sizeof(texts[3]), "REUSEPORTD_SHARE=%.1f", deployment_state_share(it));
 	snprintf(texts[4], sizeof(texts[4]), "REUSEPORTD_EVENT=%s", event);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(texts); i++)
 		r = strv_append(&env, texts[i]);

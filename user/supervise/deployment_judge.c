@@ -19,14 +19,15 @@
 
 static int deployment_judge_on_look(sd_event_source *source, uint64_t now, void *data);
 
-static void deployment_judge_arm(struct supervisor *sup)
+/* @at: CLOCK_MONOTONIC, ns. */
+static void deployment_judge_arm(struct supervisor *sup, int64_t at)
 {
 	struct deployment *it = sup->deployment;
 
 	it->look_timer = sd_event_source_disable_unref(it->look_timer);
-	memory_check(sd_event_add_time_relative(sup->loop, &it->look_timer, CLOCK_MONOTONIC,
-	                                        LOOK_NS / 1000, 1000, deployment_judge_on_look,
-	                                        sup));
+	memory_check(sd_event_add_time(sup->loop, &it->look_timer, CLOCK_MONOTONIC,
+	                               (uint64_t)(at + 999) / 1000, 1000, deployment_judge_on_look,
+	                               sup));
 }
 
 static enum verdict_time deployment_judge_time(const struct rollout *rollout, int64_t now)
@@ -67,6 +68,7 @@ static void deployment_judge_look(struct supervisor *sup, int64_t now)
 {
 	struct deployment *it = sup->deployment;
 	struct rollout *rollout = &sup->reload->rollout;
+	const unsigned int permille = rollout->steps[rollout->step].permille;
 	enum rollout_judgement judgement;
 	struct verdict_counts counts;
 	char text[VERDICT_TEXT_MAX];
@@ -82,7 +84,7 @@ static void deployment_judge_look(struct supervisor *sup, int64_t now)
 	why = deployment_evidence_read(sup, &counts);
 	counts.of[VERDICT_CHECK].new = deployment_check_count(sup);
 	if (begins) {
-		verdict_step(&it->verdict, rollout->steps[rollout->step].permille, &counts);
+		verdict_step(&it->verdict, permille ? permille : 1000, &counts);
 		it->judged_step = it->step;
 		it->check_at = now;
 		return;
@@ -90,7 +92,7 @@ static void deployment_judge_look(struct supervisor *sup, int64_t now)
 	deployment_check_run(sup, now);
 	answer = verdict_look(&it->verdict, &counts, deployment_judge_time(rollout, now));
 	verdict_text(&it->verdict, text);
-	snprintf(it->reason, sizeof(it->reason), "%s", text);
+	deployment_state_set_reason(it, text);
 	if (why)
 		strncat(it->reason, why, sizeof(it->reason) - strlen(it->reason) - 1);
 	judgement = deployment_judge_translate(sup, answer);
@@ -106,7 +108,7 @@ static int deployment_judge_on_look(sd_event_source *source, uint64_t now, void 
 
 	deployment_judge_look(sup, clock_ns(CLOCK_MONOTONIC));
 	deployment_note_write(sup);
-	deployment_judge_arm(sup);
+	deployment_judge_arm(sup, clock_ns(CLOCK_MONOTONIC) + LOOK_NS);
 	reload_advance(sup); /* may end the deployment */
 	return 0;
 }
@@ -126,6 +128,7 @@ void deployment_judge_begin(struct supervisor *sup)
 	it->judged_step = 0;
 }
 
+/* The first look is at the end of the warm-up. */
 void deployment_judge_watch(struct supervisor *sup)
 {
 	struct deployment *it = sup->deployment;
@@ -133,7 +136,7 @@ void deployment_judge_watch(struct supervisor *sup)
 	it->judgement = ROLLOUT_UNKNOWN;
 	deployment_check_end(sup); /* of the step before */
 	if (it->step && it->steps[it->step - 1].judged)
-		deployment_judge_arm(sup);
+		deployment_judge_arm(sup, sup->reload->rollout.since + it->settings.warm_up);
 	else
 		deployment_judge_end(sup);
 }

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "supervise/deployment_note.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -28,7 +25,7 @@ static const char *deployment_note_phase(const struct deployment *it)
 		return it->halt == ROLLOUT_GOES_ON ? "progressing" : "paused";
 	case DEPLOYMENT_PROMOTED:
 	case DEPLOYMENT_ROLLED_BACK:
-		return "healthy";
+		return it->unasked ? "degraded" : "healthy";
 	default:
 		return "degraded";
 	}
@@ -57,12 +54,6 @@ static void deployment_note_time(struct json_object *to, const char *key, int64_
 	json_build_value(to, key, ns ? json_object_new_double((double)ns / NS_PER_S) : NULL);
 }
 
-/* The new version's share, in percent. */
-static double deployment_note_share(unsigned int permille, unsigned int n, size_t n_slots)
-{
-	return permille ? permille / 10.0 : 100.0 * n / (double)(n_slots ? n_slots : 1);
-}
-
 static void deployment_note_steps(struct json_object *view, const struct deployment *it)
 {
 	struct json_object *list = json_build_array(view, "steps");
@@ -71,8 +62,7 @@ static void deployment_note_steps(struct json_object *view, const struct deploym
 		const struct rollout_step *step = &it->steps[i];
 		struct json_object *row = json_build_row(list);
 
-		json_build_real(row, "share",
-		                deployment_note_share(step->permille, step->n_slots, it->slots.n));
+		json_build_real(row, "share", deployment_state_step_share(it, step));
 		json_build_number(row, "workers", step->n_slots);
 		json_build_value(row, "seconds",
 		                 step->pauses
@@ -129,8 +119,6 @@ static void deployment_note_times(struct json_object *view, const struct deploym
 struct json_object *deployment_note_new_view(const struct supervisor *sup,
                                              const struct deployment *it, bool changed)
 {
-	const struct rollout_step *step = it->step ? &it->steps[it->step - 1] : NULL;
-	const bool shares = step && it->outcome == DEPLOYMENT_UNDER_WAY;
 	struct json_object *view = json_build_new_object();
 
 	json_build_number(view, "id", it->id);
@@ -143,8 +131,7 @@ struct json_object *deployment_note_new_view(const struct supervisor *sup,
 	json_build_text(view, "new", it->label);
 	json_build_number(view, "step", (int64_t)it->step);
 	deployment_note_steps(view, it);
-	json_build_real(view, "share",
-	                deployment_note_share(shares ? step->permille : 0, it->n_new, it->slots.n));
+	json_build_real(view, "share", deployment_state_share(it));
 	json_build_number(view, "workers", it->n_new);
 	json_build_number(view, "of", (int64_t)it->slots.n);
 	deployment_note_times(view, it);
@@ -181,6 +168,7 @@ static struct json_object *deployment_note_new_file(const struct supervisor *sup
 	json_build_number(state, "n_slots_before", it->n_slots_before);
 	json_build_flag(state, "goes_back", it->goes_back);
 	json_build_flag(state, "returns", it->returns);
+	json_build_flag(state, "unasked", it->unasked);
 	json_build_flag(state, "is_asked", it->is_asked);
 	json_build_flag(state, "is_passed", it->is_passed);
 	json_build_flag(state, "for_ever", it->held_until == INT64_MAX);
@@ -194,22 +182,15 @@ static struct json_object *deployment_note_new_file(const struct supervisor *sup
 
 /* --- files */
 
-/* Writes all of the file or, on failure, leaves it unchanged. */
 static void deployment_note_replace(struct supervisor *sup, const char *name, const char *text)
 {
-	char path[PATH_MAX], draft[PATH_MAX];
-	_cleanup_close_ int fd = -1;
-	const size_t n = strlen(text);
+	int r = run_dir_write(sup->name, name, text);
 
-	run_dir_path(sup->name, name, path, sizeof(path));
-	run_dir_path(sup->name, "deployment.new", draft, sizeof(draft));
-	errno = 0;
-	fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0 || write(fd, text, n) != (ssize_t)n || rename(draft, path) < 0)
+	if (r < 0)
 		report_line(sup,
-		            "can't write %s: %s; the next supervisor would not know of the "
+		            "can't write %s/%s: %s; the next supervisor would not know of the "
 		            "deployment",
-		            path, errno ? strerror(errno) : "the file system is full");
+		            sup->run_dir, name, strerror(-r));
 }
 
 /* json-c's own text, because the words of a command need not be UTF-8. Belongs to @file. */
@@ -258,12 +239,6 @@ void deployment_note_add_to_history(struct supervisor *sup)
 
 void deployment_note_forget(const struct supervisor *sup)
 {
-	static const char *const names[] = {DEPLOYMENT_FILE, DEPLOYMENT_FILE_HISTORY,
-	                                    "deployment.new"};
-	char path[PATH_MAX];
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		run_dir_path(sup->name, names[i], path, sizeof(path));
-		unlink(path);
-	}
+	run_dir_unlink(sup->name, DEPLOYMENT_FILE);
+	run_dir_unlink(sup->name, DEPLOYMENT_FILE_HISTORY);
 }

@@ -287,7 +287,7 @@ int deployment_request_roll_back(struct supervisor *sup, struct control_client *
 		r = deployment_abort(sup, "by `rollback`", err);
 	else if (deployment_can_return(sup) &&
 	         (!request->to[0] || !strcmp(request->to, sup->deployment->old_label)))
-		r = deployment_return(sup, err);
+		r = deployment_return(sup, NULL, err);
 	else
 		r = deployment_request_deploy_again(sup, request->to, err);
 	return r < 0 ? r : deployment_request_answer(sup, true);

@@ -10,10 +10,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json_read.h"
-#include "base/strv.h"
 #include "config/deploy_option.h"
 #include "core/request.h"
-#include "core/rollout_steps.h"
 #include "core/schedule_version.h"
 #include "service/deployment_file.h"
 #include "supervise/deployment.h"
@@ -56,9 +54,7 @@ static int deployment_resume_plan(const struct supervisor *sup, struct json_obje
 		plan_unref(plan);
 		return r;
 	}
-	strv_free(plan->config.argv);
-	plan->config.argv = words;
-	snprintf(plan->config.label, sizeof(plan->config.label), "%s", label);
+	run_config_set_command(&plan->config, words, label);
 	*ret = plan;
 	return 0;
 }
@@ -153,6 +149,7 @@ static void deployment_resume_numbers(struct json_object *file, struct json_obje
 	it->n_slots_before = (unsigned int)json_read_number(state, "n_slots_before");
 	it->goes_back = json_read_flag(state, "goes_back");
 	it->returns = json_read_flag(state, "returns");
+	it->unasked = json_read_flag(state, "unasked");
 	it->is_asked = json_read_flag(state, "is_asked");
 	it->is_passed = json_read_flag(state, "is_passed");
 	it->halt = (enum rollout_halt)json_read_number(state, "halt");
@@ -168,7 +165,6 @@ static int deployment_resume_parse(struct supervisor *sup, struct json_object *f
                                    struct deployment *it)
 {
 	struct json_object *state = json_read_value(file, "state");
-	struct rollout_shares shares = {};
 	int r = deployment_resume_label(file, "new", it->label);
 
 	if (r == 0)
@@ -187,10 +183,8 @@ static int deployment_resume_parse(struct supervisor *sup, struct json_object *f
 	deployment_resume_outcome(file, it);
 	it->plan->relabel = it->outcome == DEPLOYMENT_UNDER_WAY && !it->returns;
 	r = deployment_resume_settings(sup, state, it);
-	if (r == 0 && it->settings.strategy == DEPLOY_CANARY)
-		r = rollout_steps_parse(it->settings.steps, &shares, NULL);
-	it->n_steps = rollout_steps_plan(it->settings.strategy, &shares, (unsigned int)it->slots.n,
-	                                 it->steps);
+	if (r == 0)
+		r = deployment_state_plan_steps(it, NULL);
 	return r == 0 && (it->step > it->n_steps || it->n_slots_before >= RPD_SLOT_MAX) ? -EINVAL
 	                                                                                : r;
 }
@@ -301,11 +295,7 @@ static void deployment_resume_rollout(const struct supervisor *sup, struct deplo
 	unsigned int n_new;
 	size_t step;
 
-	rollout_begin(ret, &it->slots, it->plan->config.batch, false);
-	rollout_set_steps(ret, it->steps, it->n_steps);
-	ret->keeps_old = true;
-	ret->deadline = it->settings.step_deadline;
-	ret->pause_timeout = it->settings.pause_timeout;
+	deployment_state_begin_rollout(it, ret);
 	for (size_t i = 0; i < it->slots.n; i++)
 		ret->phase[i] =
 		        (unsigned char)deployment_resume_phase(sup, it->slots.at[i], replaced);
@@ -317,11 +307,12 @@ static void deployment_resume_rollout(const struct supervisor *sup, struct deplo
 		ret->in_force = true;
 		if (step == it->step && since > 0 && since < ret->since)
 			ret->since -= since;
+		else
+			it->step_began_at = clock_ns(CLOCK_REALTIME);
 		ret->passed = it->is_passed && step == it->step;
 		it->step = step;
 	}
 	ret->halt = it->halt;
-	ret->gated = deployment_state_is_gated(it);
 	ret->n_open = step || n_new ? step + 1 : 0;
 	/* It had been put in force before, or is asked for: the way back is completed. */
 	ret->aborted =

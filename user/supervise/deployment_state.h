@@ -34,6 +34,7 @@ struct deployment {
 	unsigned int n_slots_before;
 	bool goes_back; /* to the version before */
 	bool returns;   /* ... and its workers were held */
+	bool unasked;   /* ... because no worker of the other version lived */
 	bool is_asked;  /* a person ends it */
 	bool is_passed; /* a person has promoted the step, and the next one is not in force yet */
 
@@ -72,6 +73,20 @@ const char *deployment_state_outcome_name(enum deployment_outcome_kind outcome);
 
 /* Whether there is a gate: not on the way back. */
 bool deployment_state_is_gated(const struct deployment *it);
+
+/* The reason: why the deployment is halted, if it is, and @text, which may be empty. */
+void deployment_state_set_reason(struct deployment *it, const char *text);
+
+/* Makes the steps of the settings, for the slots of the deployment. Returns 0, or error_usage(). */
+int deployment_state_plan_steps(struct deployment *it, struct error *err);
+
+/* The rollout that the deployment begins with. */
+void deployment_state_begin_rollout(const struct deployment *it, struct rollout *ret);
+
+/* The share of new connections, in percent, that a step gives to the new version, and the one that
+ * the new version has now. */
+double deployment_state_step_share(const struct deployment *it, const struct rollout_step *step);
+double deployment_state_share(const struct deployment *it);
 
 /* The deployment under way, or NULL. */
 struct deployment *deployment_state_under_way(const struct supervisor *sup);

@@ -2,7 +2,6 @@
 #include "supervise/persisted_command.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,20 +23,11 @@
 #define GIVEN    "given"
 #define IN_FORCE "in_force"
 
-static void persisted_command_file_path(const struct supervisor *sup, const char *name,
-                                        char path[PATH_MAX])
-{
-	run_dir_path(sup->name, name, path, PATH_MAX);
-}
+#define FILE_NAME "command"
 
 void persisted_command_forget(const struct supervisor *sup)
 {
-	char path[PATH_MAX];
-
-	persisted_command_file_path(sup, "command.new", path);
-	unlink(path);
-	persisted_command_file_path(sup, "command", path);
-	unlink(path);
+	run_dir_unlink(sup->name, FILE_NAME);
 }
 
 static bool persisted_command_is_same(const struct run_config *a, const struct run_config *b)
@@ -56,24 +46,17 @@ static struct json_object *persisted_command_format(const struct run_config *con
 	return part;
 }
 
-/* Writes all of the file or, on failure, leaves it unchanged. */
 static int persisted_command_write_file(const struct supervisor *sup,
                                         const struct run_config *config)
 {
 	struct json_object *object = json_build_new_object();
-	char path[PATH_MAX], draft[PATH_MAX];
-	_cleanup_close_ int fd = -1;
+	const char *text;
 	int r;
 
 	json_build_value(object, GIVEN, persisted_command_format(sup->request->config));
 	json_build_value(object, IN_FORCE, persisted_command_format(config));
-	persisted_command_file_path(sup, "command.new", draft);
-	persisted_command_file_path(sup, "command", path);
-	fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	r = fd < 0 || json_object_to_fd(fd, object, JSON_C_TO_STRING_PLAIN) < 0 ||
-	                    rename(draft, path) < 0
-	            ? -errno
-	            : 0;
+	text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN);
+	r = text ? run_dir_write(sup->name, FILE_NAME, text) : -ENOMEM;
 	json_object_put(object);
 	return r;
 }
@@ -112,9 +95,7 @@ static int persisted_command_read_part(struct json_object *file, const char *nam
 		r = run_config_copy(like, ret);
 	if (r < 0)
 		return r;
-	strv_free(ret->argv);
-	ret->argv = TAKE_PTR(argv);
-	strcpy(ret->label, label); /* its length was checked */
+	run_config_set_command(ret, TAKE_PTR(argv), label);
 	return 0;
 }
 
@@ -168,7 +149,7 @@ void persisted_command_restore(struct supervisor *sup)
 
 	run_config_init(&given);
 	run_config_init(&in_force);
-	persisted_command_file_path(sup, "command", path);
+	run_dir_path(sup->name, FILE_NAME, path, sizeof(path));
 	if (!cgroup_is_populated(sup->cgroup_fd)) /* no worker runs it any more */
 		persisted_command_forget(sup);
 	if (access(path, F_OK) < 0)

@@ -58,13 +58,14 @@ static int plan_request_check_user(const struct supervisor *sup, const struct ru
 	return 0;
 }
 
-/* The new configuration: the one of the file or, without one, the present one with the command of
- * the request, if it has one. */
+/* The new configuration: the one of the file or, without one, the present one; with the command and
+ * label of the request, if it has them. */
 static int plan_request_make_config(struct supervisor *sup, const struct request *request,
                                     const struct run_config *of_file, struct run_config *ret,
                                     struct error *err)
 {
-	char **copy;
+	const bool labelled = request->fields & REQUEST_LABEL;
+	char **argv = NULL;
 	int r = 0;
 
 	if (of_file && of_file->fault)
@@ -78,13 +79,10 @@ static int plan_request_make_config(struct supervisor *sup, const struct request
 	if (r < 0)
 		return r;
 	r = run_config_copy(of_file ? of_file : &sup->plan->config, ret);
-	if (r == 0 && request->argv) {
-		r = strv_copy(request->argv, &copy);
-		if (r == 0) {
-			strv_free(ret->argv);
-			ret->argv = copy;
-		}
-	}
+	if (r == 0)
+		r = strv_copy(request->argv, &argv);
+	if (r == 0)
+		run_config_set_command(ret, argv, labelled ? request->label : NULL);
 	return r < 0 ? error_set(err, r, "out of memory") : 0;
 }
 
@@ -97,8 +95,6 @@ int plan_request_make(struct supervisor *sup, const struct request *request,
 
 	run_config_init(&config);
 	r = plan_request_make_config(sup, request, of_file, &config, err);
-	if (r == 0 && labelled)
-		memcpy(config.label, request->label, sizeof(config.label));
 	if (r == 0)
 		r = run_config_check(&config, err);
 	*ret = r == 0 ? plan_new(&config) : NULL;

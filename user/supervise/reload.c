@@ -91,26 +91,22 @@ static void reload_take_slot(struct supervisor *sup, unsigned int slot)
 static void reload_start(struct supervisor *sup, unsigned int slot)
 {
 	struct slot *it = &sup->slots[slot];
-	struct worker *old = it->current;
 	struct error err = {};
 
 	if (sup->reload->events)
 		reload_take_slot(sup, slot);
 	it->crashes = 0;
 	plan_replace(&it->plan, plan_ref(sup->reload->plan));
-	if (!sup->reload->in_place || !old) {
+	if (!sup->reload->in_place || !it->current) {
 		reload_start_worker(sup, slot);
 		return;
 	}
-	if (placement_withdraw(sup, slot, &err) < 0) {
+	if (slot_vacate(sup, slot, WORKER_EVENT_RETIRE, &err) < 0) {
 		reload_note_failed(sup, slot, NULL, err.text);
 		return;
 	}
-	it->current = NULL;
 	it->run = RPD_RUN_STARTING;
 	placement_note_run(sup, slot);
-	old->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
-	worker_event(old, WORKER_EVENT_RETIRE);
 }
 
 /* Whether an old worker is in its slot, or could return to it. */
@@ -156,18 +152,11 @@ static void reload_arm(struct supervisor *sup, int64_t at)
 		                               sup));
 }
 
-/* Puts a step in force. Returns when to go on: at once if 0. */
-static int64_t reload_put_in_force(struct supervisor *sup)
-{
-	return reload_flip(sup) == RELOAD_FLIP_LATER ? clock_ns(CLOCK_MONOTONIC) + RELOAD_LATER_NS
-	                                             : 0;
-}
-
 /* This may cause events that call it again: see `advancing`. */
 void reload_advance(struct supervisor *sup)
 {
 	struct reload *it = sup->reload;
-	int64_t later = 0;
+	bool later;
 	unsigned int slot;
 
 	if (!it || it->advancing) {
@@ -179,7 +168,7 @@ void reload_advance(struct supervisor *sup)
 	do {
 		enum rollout_verdict verdict;
 
-		it->again = false;
+		it->again = later = false;
 		while ((verdict = reload_next(sup, &slot)) == ROLLOUT_START)
 			reload_start(sup, slot);
 		if (verdict == ROLLOUT_COMMIT) {
@@ -187,22 +176,26 @@ void reload_advance(struct supervisor *sup)
 			reload_begin_queued(sup);
 			return;
 		}
-		if (verdict == ROLLOUT_FLIP) {
-			later = reload_put_in_force(sup);
-			it->again |= !later;
-		}
 		if (verdict == ROLLOUT_ROLLBACK) {
-			if (reload_end_roll_back(sup)) {
+			const enum reload_end end = reload_end_roll_back(sup);
+
+			if (end == RELOAD_END_ENDED) {
 				reload_begin_queued(sup);
 				return;
 			}
-			it->again = true;
+			later = end == RELOAD_END_LATER;
 		}
+		if (verdict == ROLLOUT_FLIP)
+			later = reload_flip(sup) == RELOAD_FLIP_LATER;
+		it->again |= verdict != ROLLOUT_WAIT && !later;
 	} while (it->again);
 	it->advancing = false;
-	reload_arm(sup, later ? later : rollout_next_time(&it->rollout));
+	reload_arm(sup, later ? clock_ns(CLOCK_MONOTONIC) + RELOAD_LATER_NS
+	                      : rollout_next_time(&it->rollout));
 	if (it->events)
 		it->events->changed(sup);
+	if (it->rollout.halt == ROLLOUT_HALT_NO_OLD)
+		slot_start_waiting(sup); /* the slots are no longer those of the rollout */
 }
 
 int reload_check_idle(const struct supervisor *sup, struct error *err)
@@ -225,13 +218,7 @@ static void reload_set_deployment(struct reload *it, const struct reload_deploym
 {
 	snprintf(it->what, sizeof(it->what), "the deployment of '%s'", deployment->label);
 	it->events = deployment->events;
-	it->rollout.deadline = deployment->deadline;
-	it->rollout.pause_timeout = deployment->pause_timeout;
-	it->rollout.gated = deployment->gated;
-	it->rollout.keeps_old = true;
-	rollout_set_steps(&it->rollout, deployment->steps, deployment->n_steps);
-	if (deployment->resumed)
-		it->rollout = *deployment->resumed;
+	it->rollout = *deployment->rollout;
 }
 
 /* Slots that have new workers already. */
@@ -266,7 +253,7 @@ int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan 
 	strcpy(sup->reload->what, "reload");
 	if (ways->deployment)
 		reload_set_deployment(sup->reload, ways->deployment);
-	if (ways->deployment && ways->deployment->resumed)
+	if (ways->deployment)
 		reload_resume(sup);
 	else
 		deployment_hold_end(sup); /* of a deployment that has ended */
@@ -294,10 +281,18 @@ void reload_wake(struct supervisor *sup)
 	reload_arm(sup, clock_ns(CLOCK_MONOTONIC));
 }
 
+/* Meanwhile workers are started as if there were no reload. It may be an old one. */
+static void reload_note_halted(struct supervisor *sup, unsigned int slot)
+{
+	if (reload_state_phase(sup, slot) == ROLLOUT_FAILED)
+		rollout_record(&sup->reload->rollout, slot, ROLLOUT_REPLACED);
+	reload_wake(sup);
+}
+
 void reload_note_done(struct supervisor *sup, unsigned int slot)
 {
 	if (sup->reload && sup->reload->rollout.halt == ROLLOUT_HALT_NO_OLD)
-		reload_wake(sup); /* it may be an old worker */
+		reload_note_halted(sup, slot);
 	if (!reload_state_has(sup, slot) || reload_state_phase(sup, slot) != ROLLOUT_STARTED)
 		return;
 	rollout_record(&sup->reload->rollout, slot, ROLLOUT_REPLACED);

@@ -22,13 +22,8 @@ struct reload_ways {
 /* What a deployment is, beyond a reload. */
 struct reload_deployment {
 	const char *label;
-	const struct rollout_step *steps;
-	size_t n_steps;
-	int64_t deadline, pause_timeout; /* as in struct rollout */
-	bool gated;
-	/* It has begun before: this is how far it has come, and no worker starts. NULL: it begins.
-	 */
-	const struct rollout *resumed;
+	/* How far it has come, if it has begun before. Its slots are those of the reload. */
+	const struct rollout *rollout;
 	const struct reload_events *events;
 };
 

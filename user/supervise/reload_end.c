@@ -138,7 +138,7 @@ static bool reload_end_restore(struct supervisor *sup)
 	return true;
 }
 
-bool reload_end_roll_back(struct supervisor *sup)
+enum reload_end reload_end_roll_back(struct supervisor *sup)
 {
 	struct reload *it = sup->reload;
 	const struct reload_events *events = it->events;
@@ -147,12 +147,16 @@ bool reload_end_roll_back(struct supervisor *sup)
 	char why[sizeof(it->why)];
 
 	/* Clients get this with their answer. */
-	log_line("%s: %s %s%s%s", sup->name, it->what, events ? "is rolled back" : "failed",
-	         it->why[0] ? ": " : "", it->why);
+	if (!it->n_later)
+		log_line("%s: %s %s%s%s", sup->name, it->what, events ? "is rolled back" : "failed",
+		         it->why[0] ? ": " : "", it->why);
 	it->rolling_back = true;
 	for (size_t i = 0; i < was.slots.n; i++)
 		before[i] = sup->slots[was.slots.at[i]].current;
-	reload_flip_back(sup, &was);
+	if (reload_flip_back(sup, &was) == RELOAD_FLIP_LATER) {
+		it->rolling_back = false;
+		return RELOAD_END_LATER;
+	}
 	for (size_t i = 0; i < was.slots.n; i++) {
 		const struct worker *now = sup->slots[was.slots.at[i]].current;
 
@@ -161,7 +165,7 @@ bool reload_end_roll_back(struct supervisor *sup)
 			                          now && now != before[i]);
 	}
 	if (reload_end_restore(sup))
-		return false;
+		return RELOAD_END_RESTORES;
 	strcpy(why, it->why);
 	reload_end_free(sup);
 	park_end_reload(sup, false);
@@ -173,5 +177,5 @@ bool reload_end_roll_back(struct supervisor *sup)
 		events->ended(sup, false, why);
 	else
 		control_answer_reload(sup, EXIT_REFUSED, why, NULL);
-	return true;
+	return RELOAD_END_ENDED;
 }

@@ -9,9 +9,14 @@
 /* Every slot is done: the plan becomes the service's plan, and the old workers of a reload end. */
 void reload_end_commit(struct supervisor *sup);
 
-/* The old workers return. Returns whether the reload has ended, and is freed; if not, it begins to
- * start the old command again. */
-bool reload_end_roll_back(struct supervisor *sup);
+enum reload_end {
+	RELOAD_END_ENDED,    /* the reload is freed */
+	RELOAD_END_RESTORES, /* it begins to start the old command again */
+	RELOAD_END_LATER,    /* nothing is done: an old worker can't get its slot just now */
+};
+
+/* The old workers return. */
+enum reload_end reload_end_roll_back(struct supervisor *sup);
 
 /* Lets the workers that are held end, when their connections have ended. */
 void reload_end_retire_held(struct supervisor *sup);

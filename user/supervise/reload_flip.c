@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -15,7 +16,8 @@
 #include "supervise/supervisor_state.h"
 #include "supervise/worker.h"
 
-/* How often it is tried again to put a step in force. */
+/* How often it is tried again to put a step in force, and to give the old workers their slots back.
+ */
 #define LATER_MAX 6
 
 /* The worker was put into its slot together with others. */
@@ -51,6 +53,7 @@ static enum reload_flip_outcome reload_flip_note_failed(struct supervisor *sup,
 {
 	struct reload *it = sup->reload;
 
+	it->n_later = 0;
 	if (culprit) {
 		worker_fail(culprit, "can't take its slot: %s", why);
 	} else {
@@ -101,21 +104,20 @@ static void reload_flip_leave_lost(struct supervisor *sup, const struct rollout 
 	if (!n_back && !reload_flip_old_serves(sup, was))
 		return;
 	for (size_t i = 0; i < was->slots.n; i++) {
-		struct slot *it = &sup->slots[was->slots.at[i]];
-		struct worker *w = it->current;
+		const unsigned int slot = was->slots.at[i];
 		struct error err = {};
 
-		if (was->phase[i] != ROLLOUT_REPLACED || !w ||
-		    supervisor_state_held_worker(sup, it->number))
-			continue;
-		if (placement_withdraw(sup, it->number, &err) < 0) {
+		if (was->phase[i] == ROLLOUT_REPLACED && sup->slots[slot].current &&
+		    !supervisor_state_held_worker(sup, slot) &&
+		    slot_vacate(sup, slot, WORKER_EVENT_HOLD, &err) < 0)
 			report_line(sup, "%s", err.text);
-			continue;
-		}
-		it->current = NULL;
-		w->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
-		worker_event(w, WORKER_EVENT_HOLD);
 	}
+}
+
+/* reload_flip_leave_lost() has taken it out of its slot, in an attempt before. */
+static bool reload_flip_is_new(const struct supervisor *sup, const struct worker *held)
+{
+	return sup->reload->events && !strcmp(held->label, sup->reload->plan->config.label);
 }
 
 /* The old workers that are held. A slot that is PENDING has its old worker: one that is held there
@@ -126,10 +128,10 @@ static size_t reload_flip_list_back(const struct supervisor *sup, const struct r
 	size_t n = 0;
 
 	for (size_t i = 0; i < was->slots.n; i++) {
-		if (was->phase[i] == ROLLOUT_PENDING)
-			continue;
-		workers[n] = supervisor_state_held_worker(sup, was->slots.at[i]);
-		n += workers[n] != NULL;
+		struct worker *held = supervisor_state_held_worker(sup, was->slots.at[i]);
+
+		if (held && was->phase[i] != ROLLOUT_PENDING && !reload_flip_is_new(sup, held))
+			workers[n++] = held;
 	}
 	return n;
 }
@@ -149,7 +151,7 @@ static void reload_flip_give_up(struct worker *w, struct worker **workers, size_
 	worker_event(w, WORKER_EVENT_RETIRE);
 }
 
-void reload_flip_back(struct supervisor *sup, const struct rollout *was)
+enum reload_flip_outcome reload_flip_back(struct supervisor *sup, const struct rollout *was)
 {
 	static const struct slots none;
 	_cleanup_free_ struct worker **workers =
@@ -166,6 +168,8 @@ void reload_flip_back(struct supervisor *sup, const struct rollout *was)
 		if (flip.canaries)
 			reload_flip_leave_lost(sup, was, flip.n);
 		r = placement_flip(sup, &flip, &culprit, &err);
+		if (r > 0 && sup->reload->n_later++ < LATER_MAX)
+			return RELOAD_FLIP_LATER;
 		if (culprit)
 			reload_flip_give_up(culprit, workers, &flip.n, err.text);
 	} while (culprit);
@@ -175,9 +179,10 @@ void reload_flip_back(struct supervisor *sup, const struct rollout *was)
 		else
 			worker_event(workers[i], WORKER_EVENT_RECALL);
 	if (r == 0)
-		return;
+		return RELOAD_FLIP_DONE;
 	report_line(sup, "not all workers return in one step: %s", err.text);
 	flip.n = 0;
 	if (flip.canaries && placement_flip(sup, &flip, NULL, &err) < 0)
 		report_line(sup, "the share of the new version stays in force: %s", err.text);
+	return RELOAD_FLIP_DONE;
 }

@@ -19,5 +19,6 @@ enum reload_flip_outcome reload_flip(struct supervisor *sup);
 
 /* Gives all old workers that are held their slots back, in one step if that is possible, and ends
  * the canary share of a deployment. An old worker that can't return is retired. @was: the rollout
- * before the rollback. */
-void reload_flip_back(struct supervisor *sup, const struct rollout *was);
+ * before the rollback. Returns RELOAD_FLIP_DONE or, if it has to be tried again, RELOAD_FLIP_LATER.
+ */
+enum reload_flip_outcome reload_flip_back(struct supervisor *sup, const struct rollout *was);

@@ -15,7 +15,7 @@ bool reload_state_has(const struct supervisor *sup, unsigned int slot)
 
 	if (phase < 0 || sup->reload->rolling_back)
 		return false;
-	if (phase == ROLLOUT_REPLACED && sup->reload->rollout.halt == ROLLOUT_HALT_NO_OLD)
+	if (phase >= ROLLOUT_REPLACED && sup->reload->rollout.halt == ROLLOUT_HALT_NO_OLD)
 		return false;
 	return phase != ROLLOUT_PENDING || !sup->reload->events;
 }

@@ -125,9 +125,12 @@ int service_cgroup_open(struct supervisor *sup, bool taken_over, struct error *e
 	                          : 0;
 }
 
-void service_cgroup_remove(struct supervisor *sup)
+bool service_cgroup_remove(struct supervisor *sup)
 {
-	if (sup->cgroup_path[0] == '\0' || cgroup_service_remove(sup->cgroup_path) < 0)
-		return;
+	if (sup->cgroup_path[0] == '\0')
+		return true;
+	if (cgroup_service_remove(sup->cgroup_path) < 0)
+		return false;
 	run_dir_forget_cgroup(sup->name);
+	return true;
 }

@@ -15,5 +15,6 @@ int service_cgroup_open(struct supervisor *sup, bool taken_over, struct error *e
 /* Kills all processes in the cgroup, and waits for their end. */
 void service_cgroup_clear(struct supervisor *sup);
 
-/* Removes the cgroup, if no process is in it. */
-void service_cgroup_remove(struct supervisor *sup);
+/* Removes the cgroup, if no process is in it, and with it what is attached to it. Returns whether
+ * it is gone. */
+bool service_cgroup_remove(struct supervisor *sup);

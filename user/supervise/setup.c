@@ -152,11 +152,10 @@ void setup_remove(struct supervisor *sup)
 	sup->remake = NULL;
 	parking_close(&sup->parking);
 	steering_check_end(sup);
-	if (sup->cgroup_fd >= 0) {
+	if (!service_cgroup_remove(sup) && sup->cgroup_fd >= 0) {
 		hook_detach(sup->cgroup_fd);
 		guard_detach(sup->cgroup_fd);
 	}
-	service_cgroup_remove(sup);
 	notify_free(sup->notify);
 	sup->notify = NULL;
 	if (sup->control)

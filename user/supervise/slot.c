@@ -31,15 +31,6 @@
 #define START_SLOW_NS (NS_PER_S / 20)
 #define START_PAUSE   4
 
-static unsigned int slot_n_starting(const struct supervisor *sup)
-{
-	unsigned int n = 0;
-
-	for (const struct worker *w = sup->workers; w; w = w->next)
-		n += w->state == WORKER_STARTING;
-	return n;
-}
-
 /* If no port is named, the addresses that the first worker doesn't share with the others are known
  * when it is up: it starts alone. */
 static bool slot_may_start(const struct supervisor *sup)
@@ -48,7 +39,8 @@ static bool slot_may_start(const struct supervisor *sup)
 	const bool alone =
 	        !sup->was_up && !config->n_listens && !ready_rule_allows_no_listener(config);
 
-	return !sup->start_pause && slot_n_starting(sup) < (alone ? 1 : sup->start_limit.now);
+	return !sup->start_pause &&
+	       supervisor_state_n_starting(sup) < (alone ? 1 : sup->start_limit.now);
 }
 
 static int slot_on_start_pause_over(sd_event_source *source, uint64_t now, void *data)
@@ -255,6 +247,7 @@ void slot_take(struct worker *w)
 
 	w->up_at = clock_ns(CLOCK_MONOTONIC);
 	w->withdrawn_at = 0;
+	it->timer = sd_event_source_disable_unref(it->timer);
 	if (it->next == w)
 		it->next = NULL;
 	it->current = w;
@@ -429,18 +422,28 @@ void slot_restart_worker(struct supervisor *sup, unsigned int slot, const char *
 	slot_start_after(sup, slot, pause);
 }
 
+int slot_vacate(struct supervisor *sup, unsigned int slot, enum worker_event event,
+                struct error *err)
+{
+	struct worker *w = sup->slots[slot].current;
+	int r = w ? placement_withdraw(sup, slot, err) : 0;
+
+	if (r < 0 || !w)
+		return r;
+	sup->slots[slot].current = NULL;
+	w->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
+	worker_event(w, event);
+	return 0;
+}
+
 int slot_retire(struct worker *w, struct error *err)
 {
 	struct supervisor *sup = w->sup;
-	struct slot *it = &sup->slots[w->slot];
-	int r = placement_withdraw(sup, w->slot, err);
+	int r = slot_vacate(sup, w->slot, WORKER_EVENT_RETIRE, err);
 
 	if (r < 0)
 		return r;
-	it->current = NULL;
-	w->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
-	worker_event(w, WORKER_EVENT_RETIRE);
-	if (it->next)
+	if (sup->slots[w->slot].next)
 		slot_set_run(sup, w->slot, RPD_RUN_STARTING);
 	else
 		slot_start_after(sup, w->slot,
@@ -451,13 +454,11 @@ int slot_retire(struct worker *w, struct error *err)
 int slot_stop(struct supervisor *sup, unsigned int slot, struct error *err)
 {
 	struct slot *it = &sup->slots[slot];
-	struct worker *current = it->current;
-	int r = current ? placement_withdraw(sup, slot, err) : 0;
+	int r = slot_vacate(sup, slot, WORKER_EVENT_RETIRE, err);
 
 	if (r < 0)
 		return r;
 	it->timer = sd_event_source_disable_unref(it->timer);
-	it->current = NULL;
 	it->ended = false;
 	it->run = RPD_RUN_STOPPED;
 	placement_note_run(sup, slot);
@@ -467,10 +468,6 @@ int slot_stop(struct supervisor *sup, unsigned int slot, struct error *err)
 
 		it->next = NULL;
 		worker_event(next, WORKER_EVENT_STOP);
-	}
-	if (current) {
-		current->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
-		worker_event(current, WORKER_EVENT_RETIRE);
 	}
 	park_update(sup);
 	return 0;

@@ -41,6 +41,11 @@ enum slot_loss {
  * its restart policy demands. */
 enum slot_loss slot_lose(struct worker *w);
 
+/* Takes the worker, if there is one, out of its slot, which stays empty. @event: WORKER_EVENT_HOLD,
+ * or WORKER_EVENT_RETIRE. */
+int slot_vacate(struct supervisor *sup, unsigned int slot, enum worker_event event,
+                struct error *err);
+
 /* Takes the worker out of its slot, lets it end when its connections have ended, and starts another
  * one as after a crash. */
 int slot_retire(struct worker *w, struct error *err);

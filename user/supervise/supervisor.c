@@ -190,6 +190,7 @@ static int supervisor_on_change(sd_event_source *source, void *data)
 		return 0;
 	}
 	former_limit(sup);
+	deployment_return_unasked(sup);
 	timers_update(sup);
 	if (!sup->stopping && supervisor_state_is_finished(sup)) {
 		if (!sup->nothing_left)

@@ -74,6 +74,15 @@ bool supervisor_state_has_work(const struct supervisor *sup)
 	return false;
 }
 
+unsigned int supervisor_state_n_starting(const struct supervisor *sup)
+{
+	unsigned int n = 0;
+
+	for (const struct worker *w = sup->workers; w; w = w->next)
+		n += w->state == WORKER_STARTING;
+	return n;
+}
+
 struct worker *supervisor_state_held_worker(const struct supervisor *sup, unsigned int slot)
 {
 	for (struct worker *w = sup->workers; w; w = w->next)

@@ -24,5 +24,7 @@ bool supervisor_state_is_finished(const struct supervisor *sup);
 /* Whether any service of this process still has work. Without one, the process ends. */
 bool supervisor_state_has_work(const struct supervisor *sup);
 
+unsigned int supervisor_state_n_starting(const struct supervisor *sup);
+
 /* The worker that had the slot before and keeps running in case the reload fails, or NULL. */
 struct worker *supervisor_state_held_worker(const struct supervisor *sup, unsigned int slot);

@@ -14,7 +14,7 @@
 
 #define BAR_WIDTH 40
 
-static bool deployment_view_is(struct json_object *of, const char *key, const char *text)
+bool deployment_view_is(struct json_object *of, const char *key, const char *text)
 {
 	const char *is = json_read_text(of, key);
 

@@ -27,6 +27,8 @@ const char *deployment_view_format(struct json_object *deployment, char *buf, si
 /* A table of an array of deployments, the oldest first. */
 void deployment_view_print_history(FILE *out, struct json_object *deployments);
 
+/* Whether member @key is @text. */
+bool deployment_view_is(struct json_object *deployment, const char *key, const char *text);
 /* Whether the deployment has ended. If it has not, whether it waits for a person. */
 bool deployment_view_has_ended(struct json_object *deployment);
 bool deployment_view_waits(struct json_object *deployment);

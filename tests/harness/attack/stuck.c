@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +111,18 @@ ATTACK(stuck_connection)
 }
 
 /* Listens on all addresses, with a header of routes of its own for what it sends. */
+static sigset_t stuck_signal;
+
+/* Blocks SIGUSR1, at which the lock is taken: it comes @later, or has come. */
+static void stuck_await_signal(bool later)
+{
+	sigemptyset(&stuck_signal);
+	sigaddset(&stuck_signal, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &stuck_signal, NULL);
+	if (!later)
+		kill(getpid(), SIGUSR1);
+}
+
 static int stuck_listen_with_routes(const char *port)
 {
 	const struct sockaddr_in6 address = {.sin6_family = AF_INET6,
@@ -128,8 +141,6 @@ static int stuck_listen_with_routes(const char *port)
 		perror("attack: listen");
 	return fd;
 }
-
-static sigset_t stuck_signal;
 
 /* The kernel copies the header with the socket's lock held. */
 static void *stuck_lock_listener(void *data)
@@ -151,11 +162,7 @@ ATTACK(stuck_listener)
 	pthread_t thread;
 	int fd;
 
-	sigemptyset(&stuck_signal);
-	sigaddset(&stuck_signal, SIGUSR1);
-	sigprocmask(SIG_BLOCK, &stuck_signal, NULL);
-	if (!arguments[3])
-		kill(getpid(), SIGUSR1);
+	stuck_await_signal(arguments[3]);
 	stuck_begin(arguments);
 	epoll_ctl(epfd, EPOLL_CTL_ADD, stuck_reached, &event);
 	fd = stuck_listen_with_routes(arguments[2]);
@@ -194,15 +201,20 @@ ATTACK(stuck_datagrams)
 		pause();
 }
 
-/* The lock of an epoll descriptor that watches its listener. */
+/* The lock of an epoll descriptor that watches its listener; with @arguments[3], when it gets
+ * SIGUSR1. */
 ATTACK(stuck_epoll)
 {
 	struct epoll_event event = {.events = EPOLLIN};
 	const int epfd = epoll_create1(0);
-	int fd;
+	int fd, signal;
 
+	stuck_await_signal(arguments[3]);
 	stuck_begin(arguments);
 	fd = stuck_bind(arguments[2]);
+	if (arguments[3])
+		listen(fd, 1024);
+	sigwait(&stuck_signal, &signal);
 	epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &event);
 	epoll_ctl(epfd, EPOLL_CTL_ADD, eventfd(1, 0), &event);
 	if (stuck_fork() == 0) {

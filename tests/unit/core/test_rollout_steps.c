@@ -34,7 +34,9 @@ static void refused(void **context)
 	        "5 2m",
 	        "5% 2m,",
 	        "0% 2m",
-	        "100% 2m",
+	        "100.1% 2m",
+	        "100% 2m, 100% 2m",
+	        "100% 2m, 50% 2m",
 	        "5% 2m 3m",
 	        "5% soon",
 	        "5% -1s",
@@ -69,12 +71,12 @@ static void planned(void **context)
 	struct rollout_shares shares;
 	struct error err;
 
-	assert_int_equal(rollout_steps_plan(DEPLOY_ROLLING, NULL, 8, steps), 1);
-	assert_int_equal(steps[0].n_slots, 8);
-	assert_false(steps[0].at_once);
-	assert_int_equal(rollout_steps_plan(DEPLOY_BLUE_GREEN, NULL, 8, steps), 1);
-	assert_true(steps[0].at_once && !steps[0].judged);
 	assert_int_equal(rollout_steps_parse("5% 2m, 25% 3m, 95% pause", &shares, &err), 0);
+	assert_int_equal(rollout_steps_plan(DEPLOY_ROLLING, &shares, 8, steps), 1);
+	assert_int_equal(steps[0].n_slots, 8);
+	assert_false(steps[0].at_once || steps[0].judged);
+	assert_int_equal(rollout_steps_plan(DEPLOY_BLUE_GREEN, &shares, 8, steps), 1);
+	assert_true(steps[0].at_once && !steps[0].judged);
 	assert_int_equal(rollout_steps_plan(DEPLOY_CANARY, &shares, 8, steps), 4);
 	assert_int_equal(steps[0].n_slots, 1);
 	assert_int_equal(steps[0].permille, 50);
@@ -90,12 +92,37 @@ static void planned(void **context)
 		assert_int_equal(steps[i].n_slots, 1);
 }
 
+/* With a share of 100 %, the last step of any strategy is judged. */
+static void planned_to_the_end(void **context)
+{
+	struct rollout_step steps[ROLLOUT_STEPS_MAX];
+	struct rollout_shares shares;
+	struct error err;
+
+	assert_int_equal(rollout_steps_parse("5% 2m, 100% 3m", &shares, &err), 0);
+	for (enum deploy_strategy strategy = 0; strategy < DEPLOY_STRATEGY_MAX; strategy++) {
+		const size_t n = rollout_steps_plan(strategy, &shares, 8, steps);
+		const struct rollout_step *last = &steps[n - 1];
+
+		assert_int_equal(n, strategy == DEPLOY_CANARY ? 2 : 1);
+		assert_int_equal(last->n_slots, 8);
+		assert_int_equal(last->permille, 0);
+		assert_int_equal(last->time, 180 * NS_PER_S);
+		assert_true(last->judged && !last->pauses);
+		assert_int_equal(last->at_once, strategy != DEPLOY_ROLLING);
+	}
+	assert_int_equal(rollout_steps_parse("100% pause", &shares, &err), 0);
+	assert_int_equal(rollout_steps_plan(DEPLOY_BLUE_GREEN, &shares, 8, steps), 1);
+	assert_true(steps[0].pauses);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(parsed),
 	        cmocka_unit_test(refused),
 	        cmocka_unit_test(planned),
+	        cmocka_unit_test(planned_to_the_end),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

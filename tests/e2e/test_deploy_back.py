@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The way back to the old version: by itself, and if an old worker can't return just then."""
+import os
+import signal
+
+from deploys import QUICK, Deploys, kill_and_restart
+from harness.checks import cases, check, equal, timeout, wait_until
+from harness.network import PORT
+from runs import worker_command
+from test_attack_flood import fuse
+from test_attack_stuck import fuse_server
+
+BLUE_GREEN = ("--strategy", "blue-green", "--label", "v2")
+
+
+def kill(pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+@timeout(240)
+@cases("supervised", "alone")
+def test_promoted_version_dies(bed, case):
+    """No worker of the version that was promoted lives: the old workers, which are held, get all
+    connections, long before a worker is started again. If there is no supervisor, the next one gives
+    them their slots."""
+    run = Deploys(bed, worker_command(bed), *QUICK, "--restart-delay", "60s", workers=2)
+    old = run.pids()
+    heard = bed.dir / "heard"
+    run.deploy(*BLUE_GREEN, "--wait", "--on-change", f"exec:echo $REUSEPORTD_EVENT >> {heard}")
+    new = run.pids()
+    kill(new[:1])
+    run.process.wait_output(f"pid {new[0]} has ended")
+    equal(run.rollout()["outcome"], "promoted", "the outcome while a worker lives")
+    if case == "alone":
+        run.kill_supervisor()
+        kill(new[1:])
+        run.start(wait=False)
+    else:
+        kill(new[1:])
+    rollout = run.wait_for(outcome="rolled-back", phase="degraded", old="v2", new="v1", share=100)
+    check("no worker of 'v2' lives" in rollout["reason"], rollout["reason"])
+    equal(run.pids(), old, "workers")
+    equal(run.versions(), ["v1", "v1"], "versions")
+    equal(bed.load("-n", 100, "-c", 4)["ok"], 100, "connections that were answered")
+    text = run.command_line("rollout", "--watch", status=4).err
+    check("v2 was rolled back: no worker of 'v2' lives" in text, text)
+    events = run.command_line("events", "--json").json()
+    equal([row["text"] for row in events if row["event"] == "deployment"],
+          ["started v2", "promoted v2", "rolled-back v1"], "events")
+    wait_until(lambda: heard.read_text().split()[-1] == "rolled-back", "`on-change` has run")
+    kill(old)
+    run.process.wait_output(f"pid {old[1]} has ended")
+    equal(run.rollout()["id"], rollout["id"], "the last deployment, without a way back")
+
+
+@timeout(240)
+@cases("good", "dies", "check", "killed")
+def test_last_step_is_judged(bed, case):
+    """A step of 100 % is judged with any strategy: if the new version fails, the old workers
+    return."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=2)
+    old = run.pids()
+    load = bed.start_load("-c", "8", "--rate", "500")
+    words = {"good": ["--steps", "100% 1s", "--wait"],
+             "dies": ["--steps", "100% 60s"],
+             "check": ["--steps", "100% 60s", "--wait", "--check",
+                       'exec:test "$REUSEPORTD_SHARE" != 100.0'],
+             "killed": ["--steps", "100% 5s"]}[case]
+    run.deploy(*BLUE_GREEN, "--warm-up", "0.1s", "--min-samples", "10", *words,
+               status=4 if case == "check" else 0)
+    if case == "dies":
+        run.wait_for(step=1, share=100)
+        kill(run.pids()[:1])
+    if case == "killed":
+        run.wait_for(step=1)
+        kill_and_restart(run)
+    good = case in ("good", "killed")
+    rollout = run.wait_for(phase="healthy" if good else "degraded")
+    equal(rollout["outcome"], "promoted" if good else "aborted", "outcome")
+    equal(rollout["verdict"], "good" if good else "bad", "verdict")
+    equal(run.versions(), ["v2" if good else "v1"] * 2, "versions")
+    if not good:
+        equal(run.pids(), old, "workers")
+    if case == "dies":
+        load.stop()
+    else:
+        load.stop_unfailed()
+
+
+@timeout(240)
+def test_old_worker_returns_later(bed):
+    """An old worker keeps a lock of the kernel for a while: it gets its slot back after that."""
+    device, folder = fuse(bed)
+    run = Deploys(bed, [bed.binary("attack"), "stuck_epoll", device, folder, PORT, "later"], *QUICK,
+                  workers=1)
+    old = run.pids()
+    run.deploy(*BLUE_GREEN, "--wait", command=worker_command(bed))
+    os.kill(old[0], signal.SIGUSR1)
+    run.process.wait_output("stuck")
+    run.command_line("rollback")
+    equal(run.rollout()["outcome"], None, "the outcome while the lock is kept")
+    equal(run.versions(), ["v2"], "versions while the lock is kept")
+    os.kill(fuse_server(bed), signal.SIGKILL)
+    run.wait_for(outcome="rolled-back", phase="healthy")
+    equal(run.pids(), old, "workers")
