@@ -23,12 +23,6 @@ class Skip(Exception):
 # Marks for the runner
 
 
-def alone(test):
-    """Marks a test as sensitive to timing: no other test runs at the same time."""
-    test.alone = True
-    return test
-
-
 def timeout(seconds, full=None):
     """Sets the time limit of a test, and its limit with RPD_FULL; the default is in
     tests/e2e/run."""
