@@ -7,7 +7,7 @@ import time
 
 from deploys import (QUICK, WORKERS, Deploys, check_shares, close_listener, deploy_canary,
                      kill_and_restart)
-from harness.checks import cases, chance, check, equal, note, timeout, wait_until
+from harness.checks import FULL, cases, chance, check, equal, note, timeout, wait_until
 from harness.traffic import Place, fewer, wait_for_load
 from runs import NODE, NODE_GRACEFUL, script, worker_command
 
@@ -306,7 +306,7 @@ def test_killed_supervisor(bed):
     random = chance()
     run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
     load = bed.start_load("-c", "16")
-    for i in range(fewer(6)):
+    for i in range(fewer(6 if FULL else 3)):
         version = f"v{i + 2}"
         run.deploy("--strategy", "canary", "--steps", "5% 1s, 50% 1s", "--label", version,
                    "--warm-up", "0.1s", "--min-samples", "10")
@@ -426,7 +426,7 @@ def test_killed_in_abort(bed):
     run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
     load = bed.start_load("-c", "16")
     old = run.pids()
-    for _ in range(fewer(8)):
+    for _ in range(fewer(8 if FULL else 4)):
         way = random.choice(("abort", "rollback"))
         deploy_canary(run, steps="60% pause")
         run.wait_for(step=1, phase="paused")

@@ -32,10 +32,11 @@ def timeout(seconds, full=None):
     return mark
 
 
-def cases(*names):
-    """Makes one test of each name, which the test gets as second argument."""
+def cases(*names, full=()):
+    """Makes one test of each name, which the test gets as second argument. The names of @full are
+    cases that show the same again: they are for RPD_FULL."""
     def mark(test):
-        test.cases = names
+        test.cases = names + (tuple(full) if FULL else ())
         return test
     return mark
 
