@@ -5,7 +5,7 @@ import operator
 import signal
 import time
 
-from harness.checks import cases, check, equal, note, timeout, wait_until
+from harness.checks import FULL, cases, check, equal, note, timeout, wait_until
 from harness.process import read_log
 from harness.servers import Gunicorn, Gunicorns, Haproxy, Nginx, Worker, Workers, start_fleet
 from harness.traffic import Place, expect_silence, fewer, wait_for_load
@@ -136,7 +136,7 @@ def test_attach_and_detach(bed, case):
     place = Place(bed, place)
     start_fleet(bed, kind)
     load = place.start_load()
-    cycles = fewer(20)
+    cycles = fewer(20 if FULL else 10)
     for _ in range(cycles):
         bed.reuseportd("attach", "--workers", WORKERS)
         wait_for_load(bed, range(WORKERS), 200)
