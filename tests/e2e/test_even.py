@@ -60,7 +60,7 @@ def test_eight_held(bed, kind):
     note(f"{kind}, attached: one each in {ROUNDS} of {ROUNDS} rounds, over IPv4 and over IPv6")
 
 
-@cases(*FLEETS)
+@cases("nginx", "haproxy", "c", full=["gunicorn"])
 def test_many_short(bed, kind):
     """Of 8,000 new connections each worker gets exactly 1,000, over IPv4, IPv6 and both."""
     start_fleet(bed, kind, addresses=BOTH)

@@ -19,7 +19,7 @@ import signal
 import time
 
 from harness.bed import PINS
-from harness.checks import (SLOW, Failure, cases, chance, check, equal, note, timeout,
+from harness.checks import (FULL, SLOW, Failure, cases, chance, check, equal, note, timeout,
                             wait_until)
 from harness.network import PORT, Client
 from runs import Run, worker_command
@@ -58,7 +58,7 @@ def test_start(bed):
     run.stop()
     took = seconds_of(run.start)
     run.stop()
-    for _ in range(60):
+    for _ in range(60 if FULL else 20):
         run.start(wait=False)
         kill_after(run, dice.uniform(0, 1.2 * took))
         if dice.random() < 0.3 and PINS.exists():
@@ -80,7 +80,8 @@ def test_reload_and_take_over(bed):
     loads = [Place(bed, "loopback").start_load("--rate", 500),
              Place(bed, "loopback").start_load("--keepalive", 3, "-c", 8, "--rate", 200)]
     took = seconds_of(run.reload)
-    for _ in range(40):
+    kills = 40 if FULL else 20
+    for _ in range(kills):
         reload = bed.start(bed.binary("reuseportd"), "reload", run.name, name="reload")
         kill_after(run, dice.uniform(0, took))
         reload.wait()
@@ -92,7 +93,7 @@ def test_reload_and_take_over(bed):
         equal(run.states(), ["active"] * WORKERS, "states after the take-over")
     run.reload()
     n = sum(load.stop_unfailed()["ok"] for load in loads)
-    note(f"killed 40 times during a reload, {n} connections, 0 failed")
+    note(f"killed {kills} times during a reload, {n} connections, 0 failed")
     # Only workers in slots are left, with their cgroups.
     wait_until(lambda: len(list(bed.cgroups(run.name))) == WORKERS, "no other worker is left")
     equal(run.stop(), 0, "exit status of the supervisor")
@@ -105,7 +106,7 @@ def test_stop(bed):
     dice = chance()
     run = Run(bed, worker_command(bed), *SETTLE, workers=WORKERS)
     took = seconds_of(lambda: bed.reuseportd("stop", run.name))
-    for _ in range(40):
+    for _ in range(40 if FULL else 20):
         run.start()
         stop = bed.start(bed.binary("reuseportd"), "stop", run.name, name="stop")
         kill_after(run, dice.uniform(0, 1.2 * took))

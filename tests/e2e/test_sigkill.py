@@ -18,6 +18,7 @@ connections.
 """
 import collections
 import contextlib
+import heapq
 import os
 import signal
 
@@ -28,10 +29,11 @@ from harness.servers import Worker, Workers, listening_inodes
 from stops import STOP, call_of, kind_of, shortened
 
 WORKERS = 3
+SAMPLE = 40  # stops of a sweep
 RATE = 200  # new connections a second in the background: some at each stop
 SERVICE = "s"
-# Calls that read /proc: their number varies.
-LOOKS = {"close", "fcntl", "getdents64", "openat", "read", "readlinkat"}
+# Calls that read /proc, or wait for the child that does: their number varies.
+LOOKS = {"close", "fcntl", "getdents64", "openat", "poll", "read", "readlinkat", "waitid"}
 # Calls without an effect that other processes can see.
 QUIET = {"brk", "capget", "fcntl", "getdents64", "getpid", "getrandom", "getsockopt", "kcmp", "mmap",
          "munmap", "newfstatat", "openat", "pidfd_open", "read", "readlinkat", "recvfrom", "sendto",
@@ -161,14 +163,17 @@ def expect_no_service(result):
 
 
 def sampled(stops):
-    """With RPD_FULL all stops; else a sample: the first, the last, and some of those between. Calls
-    that may have an effect are chosen more often."""
+    """The distinct stops of @stops; without RPD_FULL, a sample of them: the first, the last two, and
+    SAMPLE others. Calls that may have an effect are chosen more often."""
+    stops = [stop for stop in stops if not (stop.endswith(" exit") and call_of(stop) in QUIET)]
+    if FULL:
+        return stops
     dice = chance()
-
-    def is_chosen(i, stop):
-        return (i in (0, len(stops) - 2, len(stops) - 1)
-                or dice.random() < (0.1 if call_of(stop) in QUIET else 0.35))
-    return [stop for i, stop in enumerate(stops) if FULL or is_chosen(i, stop)]
+    rank = [dice.random() ** (1 if call_of(stop) in QUIET else 0.3) for stop in stops]
+    for i in (0, -2, -1):
+        rank[i] = 1
+    chosen = set(heapq.nlargest(SAMPLE + 3, range(len(stops)), rank.__getitem__))
+    return [stop for i, stop in enumerate(stops) if i in chosen]
 
 
 def kill_everywhere(scene, command, stops, after, vary=LOOKS, **options):
@@ -177,7 +182,7 @@ def kill_everywhere(scene, command, stops, after, vary=LOOKS, **options):
     stop."""
     pinned, n = True, 0
     for stop in stops:
-        if stop.endswith(" exit") and (not pinned or call_of(stop) in QUIET):
+        if stop.endswith(" exit") and not pinned:
             continue
         killed = scene.kill(stop, *command, **options)
         check(killed or vary & {call_of(stop), kind_of(stop)}, f"{command} has ended before {stop}")
@@ -303,7 +308,7 @@ def test_flip(bed):
 
 
 # doctor takes a second, as it tries `run`; a killed one is in test_run_doctor.py.
-@cases("status", "list", *(("doctor",) if FULL else ()))
+@cases("status", "list", full=["doctor"])
 def test_reader(bed, command):
     """Reading commands change nothing. For status the calls of the dynamic loader are counted as
     well; they are the same for every command."""
@@ -488,8 +493,7 @@ def test_watch_start(bed, what):
     newcomers.check()
     equal(newcomers.n, 1, "workers that the watcher admitted")
 
-    stops = sampled([stop for stop in stops
-                     if not (stop.endswith(" exit") and call_of(stop) in QUIET)])
+    stops = sampled(stops)
     n = 0
     for stop in stops:
         n += scene.kill_starting(stop, *watch, lister=lister)

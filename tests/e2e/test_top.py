@@ -11,7 +11,7 @@ import termios
 import time
 
 from harness.bed import PINS
-from harness.checks import alone, cases, check, equal, note, wait_until
+from harness.checks import cases, check, equal, note, wait_until
 from harness.network import PORT
 from harness.servers import Worker, Workers
 from terminal import Terminal
@@ -329,7 +329,6 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-@alone
 def test_cost(bed):
     """The CPU time of a refresh with 1,024 slots."""
     Worker(bed, "w", options=("--threads", 1024))

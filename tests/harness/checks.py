@@ -23,12 +23,6 @@ class Skip(Exception):
 # Marks for the runner
 
 
-def alone(test):
-    """Marks a test as sensitive to timing: no other test runs at the same time."""
-    test.alone = True
-    return test
-
-
 def timeout(seconds, full=None):
     """Sets the time limit of a test, and its limit with RPD_FULL; the default is in
     tests/e2e/run."""
@@ -38,10 +32,11 @@ def timeout(seconds, full=None):
     return mark
 
 
-def cases(*names):
-    """Makes one test of each name, which the test gets as second argument."""
+def cases(*names, full=()):
+    """Makes one test of each name, which the test gets as second argument. The names of @full are
+    cases that show the same again: they are for RPD_FULL."""
     def mark(test):
-        test.cases = names
+        test.cases = names + (tuple(full) if FULL else ())
         return test
     return mark
 

@@ -224,8 +224,8 @@ static void many_files(void)
 	peer_message_close(pair[1]);
 	CHECK_UNTIL(read(ends[0], &(char){0}, 1) == 0);
 	close(ends[0]);
-	/* One of a child that has not been reaped yet. */
-	CHECK_BETWEEN(socket_bed_count_descriptors(), n - 1, n);
+	/* One of a child that has not been reaped yet. Those of earlier cases may be gone. */
+	CHECK(socket_bed_count_descriptors() <= n);
 	CHECK_UNTIL(waitpid(-1, NULL, WNOHANG | __WALL) < 0 && errno == ECHILD);
 }
 
