@@ -433,7 +433,7 @@ def test_killed_in_abort(bed):
     run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
     load = bed.start_load("-c", "16")
     old = run.pids()
-    for _ in range(fewer(8)):
+    for _ in range(fewer(8 if FULL else 4)):
         way = random.choice(("abort", "rollback"))
         deploy_canary(run, steps="60% pause")
         run.wait_for(step=1, phase="paused")
