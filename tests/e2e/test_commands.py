@@ -413,7 +413,8 @@ def test_label_and_switch(bed):
 
 def expect_nothing_left(bed, processes):
     equal(bed.left_files(), [], "pins, files and cgroups")
-    equal(bed.left_processes(), processes, "processes")
+    # A child that has ended with its command is there for a moment.
+    wait_until(lambda: bed.left_processes() == processes, f"processes are gone, but {processes}")
     # The kernel frees BPF objects a moment later.
     wait_until(lambda: not bed.left_bpf(), f"programs and maps are gone: {bed.left_bpf()}")
     locks = pathlib.Path("/proc/locks").read_text()
