@@ -57,18 +57,10 @@ static __always_inline bool http_is_our_port(__u32 port)
 	return our && our->has[(port & 0xffff) / 64] >> port % 64 & 1;
 }
 
-/* The connection of a packet; NULL if it isn't one of the service's. */
-static __always_inline struct bpf_sock *http_find_connection(struct __sk_buff *skb)
+/* The connection of a packet's socket @sk; NULL if the socket is none. */
+static __always_inline struct bpf_tcp_sock *http_find_connection(struct bpf_sock *sk)
 {
-	struct bpf_sock *sk = skb->sk;
-
-	if (!sk)
-		return NULL;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk || sk->protocol != IPPROTO_TCP || sk->state == HTTP_LISTEN ||
-	    !http_is_our_port(sk->src_port))
-		return NULL;
-	return sk;
+	return sk && sk->state != HTTP_LISTEN ? bpf_tcp_sock(sk) : NULL;
 }
 
 /* Makes the exchange of a connection; NULL if the connection is not counted. */
@@ -95,9 +87,15 @@ static __always_inline struct http_exchange *http_begin(struct bpf_sock *sk)
 static __always_inline struct http_exchange *
 http_find_exchange(struct __sk_buff *skb, struct bpf_sock *sk, struct http_segment *ret)
 {
-	struct http_exchange *it = bpf_sk_storage_get(&exchanges, sk, NULL, 0);
+	const __u32 at = http_packet_read(skb, ret);
+	struct http_exchange *it;
 
-	if ((it && it->flags & HTTP_OPAQUE) || !http_packet_read(skb, ret))
+	if (!at)
+		return NULL;
+	it = bpf_sk_storage_get(&exchanges, sk, NULL, 0);
+	if (it ? it->flags & HTTP_OPAQUE : !http_is_our_port(sk->src_port))
+		return NULL;
+	if (!http_packet_read_head(skb, at, ret))
 		return NULL;
 	return it ? it : http_begin(sk);
 }
@@ -106,16 +104,26 @@ http_find_exchange(struct __sk_buff *skb, struct bpf_sock *sk, struct http_segme
  * program, which the verifier needs. */
 #define HTTP_FORGET(value) asm volatile("" : "+r"(value))
 
-static __always_inline void http_count(struct bpf_sock *sk, __u32 class, __u64 now, __u64 ns)
+/* The account stays the same from the first response on: the connection was accepted. */
+static __always_inline __u32 http_account(struct bpf_sock *sk, struct http_exchange *it)
 {
-	const __u64 *tag = conn_table_find(sk);
-	struct rpd_responses *row;
-	__u32 account, bucket;
+	const __u64 *tag;
 
-	if (!tag)
-		return;
-	account = *tag & RPD_TAG_ACCOUNT;
-	row = bpf_map_lookup_elem(&responses, &account);
+	if (!(it->flags & HTTP_ACCOUNT)) {
+		tag = conn_table_find(sk);
+		it->account = tag ? *tag & RPD_TAG_ACCOUNT : RPD_TAG_NONE;
+		it->flags |= HTTP_ACCOUNT;
+	}
+	return it->account;
+}
+
+static __always_inline void http_count(struct bpf_sock *sk, struct http_exchange *it, __u32 class,
+                                       __u64 now, __u64 ns)
+{
+	const __u32 account = http_account(sk, it);
+	struct rpd_responses *row = bpf_map_lookup_elem(&responses, &account);
+	__u32 bucket;
+
 	HTTP_FORGET(class);
 	if (!row || class >= RESPONSE_CLASS_MAX)
 		return;
@@ -135,12 +143,11 @@ static __always_inline void http_count(struct bpf_sock *sk, __u32 class, __u64 n
  * the sequence number, which may be forged: then it must not decide what has come. Other segments
  * are left out, too: what came before, and what comes out of order. A client that does not pipeline
  * begins no request out of order, as it has got the whole response to the last one. */
-static __always_inline bool http_is_next(struct bpf_sock *sk, const struct http_exchange *it,
+static __always_inline bool http_is_next(const struct bpf_tcp_sock *tcp,
+                                         const struct http_exchange *it,
                                          const struct http_segment *segment)
 {
-	struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
-
-	if (!tcp || !http_exchange_is_before(tcp->rcv_nxt, segment->end))
+	if (!http_exchange_is_before(tcp->rcv_nxt, segment->end))
 		return false;
 	return !http_exchange_is_before(tcp->rcv_nxt, segment->seq) ||
 	       (it->flags & HTTP_CAME && segment->seq == it->received);
@@ -149,14 +156,15 @@ static __always_inline bool http_is_next(struct bpf_sock *sk, const struct http_
 SEC("cgroup_skb/ingress")
 int rpd_http_in(struct __sk_buff *skb)
 {
-	struct bpf_sock *sk = http_find_connection(skb);
+	struct bpf_sock *sk = skb->sk;
+	const struct bpf_tcp_sock *tcp = http_find_connection(sk);
 	struct http_segment segment = {};
 	struct http_exchange *it;
 
-	if (!sk)
+	if (!tcp)
 		return HTTP_PASS;
 	it = http_find_exchange(skb, sk, &segment);
-	if (it && http_is_next(sk, it, &segment))
+	if (it && http_is_next(tcp, it, &segment))
 		http_exchange_receive(it, &segment, bpf_ktime_get_ns());
 	return HTTP_PASS;
 }
@@ -164,13 +172,13 @@ int rpd_http_in(struct __sk_buff *skb)
 SEC("cgroup_skb/egress")
 int rpd_http_out(struct __sk_buff *skb)
 {
-	struct bpf_sock *sk = http_find_connection(skb);
+	struct bpf_sock *sk = skb->sk;
 	struct http_segment segment = {};
 	struct http_exchange *it;
 	__u64 ns = 0, now;
 	int class;
 
-	if (!sk)
+	if (!http_find_connection(sk))
 		return HTTP_PASS;
 	it = http_find_exchange(skb, sk, &segment);
 	if (!it)
@@ -178,7 +186,7 @@ int rpd_http_out(struct __sk_buff *skb)
 	now = bpf_ktime_get_ns();
 	class = http_exchange_send(it, &segment, now, &ns);
 	if (class != HTTP_NO_RESPONSE)
-		http_count(sk, class, now, ns);
+		http_count(sk, it, class, now, ns);
 	return HTTP_PASS;
 }
 
