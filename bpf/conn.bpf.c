@@ -45,6 +45,7 @@
 #include "shared_maps.h"
 
 /* include/net/tcp_states.h and errno.h of the kernel. */
+#define FAMILY_INET6      10
 #define STATE_ESTABLISHED 1
 #define STATE_SYN_SENT    2
 #define STATE_SYN_RECV    3
@@ -170,6 +171,59 @@ static __always_inline void conn_begin(struct sock *sk)
 	conn_count_rate(member->account, now);
 }
 
+/* Reads the client's address, in the form of rpd_net.addr. */
+static __always_inline void conn_read_client(const struct sock *sk, __u32 addr[4])
+{
+	if (sk->__sk_common.skc_family == FAMILY_INET6) {
+		bpf_probe_read_kernel(
+		        addr, 16,
+		        (const char *)sk +
+		                bpf_core_field_offset(struct sock, __sk_common.skc_v6_daddr));
+		return;
+	}
+	addr[0] = addr[1] = 0;
+	addr[2] = bpf_htonl(0xffff);
+	addr[3] = sk->__sk_common.skc_daddr;
+}
+
+/* Handles a connection that is established; by now its socket has the client's address. */
+static __always_inline void conn_note_established(const struct sock *sk)
+{
+	struct rpd_control *ctl = conn_table_control();
+	const struct rpd_ignored *list;
+	__u32 zero = 0, account, addr[4];
+	struct rpd_load *load;
+	__u64 *tag;
+
+	if (!ctl || !ctl->n_ignored)
+		return;
+	conn_read_client(sk, addr);
+	list = bpf_map_lookup_elem(&ignored, &zero);
+	if (!list || !rpd_ignored_has(list, addr))
+		return;
+	tag = conn_table_find(sk);
+	if (!tag || *tag == RPD_TAG_NONE || *tag & RPD_TAG_IGNORED) /* the other program has */
+		return;
+	*tag |= RPD_TAG_IGNORED;
+	account = *tag & RPD_TAG_ACCOUNT;
+	load = bpf_map_lookup_elem(&loads, &account);
+	if (load)
+		__sync_fetch_and_add(&load->ignored_opened, 1);
+}
+
+/* Counts a reset by the worker of a connection with this tag. */
+static __always_inline void conn_note_reset(struct rpd_account *account, __u64 tag)
+{
+	__u32 number = tag & RPD_TAG_ACCOUNT;
+	struct rpd_load *load = tag & RPD_TAG_IGNORED ? bpf_map_lookup_elem(&loads, &number) : NULL;
+
+	__sync_fetch_and_add(&account->of[RPD_CONN_reset_by_worker], 1);
+	if (load)
+		__sync_fetch_and_add(&load->ignored_resets, 1);
+	if (tag & RPD_TAG_LOAD)
+		load_note_reset(number);
+}
+
 /*
  * A connection that ends without a FIN of its own was reset. The client has reset it if the kernel
  * has noted that as the socket's error (tcp_reset(): EPIPE if the client had sent a FIN before).
@@ -199,9 +253,7 @@ static __always_inline void conn_end(struct sock *sk, int oldstate)
 		__sync_fetch_and_add(&account->of[RPD_CONN_reset_by_client], 1);
 	} else if ((error == 0 || error == ERR_ABORTED) &&
 	           (oldstate == STATE_ESTABLISHED || oldstate == STATE_CLOSE_WAIT)) {
-		__sync_fetch_and_add(&account->of[RPD_CONN_reset_by_worker], 1);
-		if (tag & RPD_TAG_LOAD)
-			load_note_reset(number);
+		conn_note_reset(account, tag);
 	}
 }
 
@@ -250,6 +302,9 @@ static __always_inline int conn_handle_state(__u64 *ctx)
 	if (newstate == STATE_SYN_RECV) {
 		if (oldstate == STATE_LISTEN && conn_is_our_port(sk->__sk_common.skc_num))
 			conn_begin(sk);
+	} else if (newstate == STATE_ESTABLISHED) {
+		if (oldstate == STATE_SYN_RECV && conn_is_our_port(sk->__sk_common.skc_num))
+			conn_note_established(sk);
 	} else if (newstate == STATE_CLOSE) {
 		if (oldstate == STATE_LISTEN)
 			conn_note_listener_closed(sk);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Counts the HTTP/1 responses of each worker, by class of status, and the time from the last packet
- * of the request to the first packet of the response. The workers need no change for it.
+ * of the request to the first packet of the response, which includes the wait in the accept queue.
+ * Also counts the requests, and those that have no response after a time. The workers need no
+ * change for it.
  *
  * Two programs on the workers' cgroup see each packet that their sockets get and send.
  * http_exchange.h decides what begins a response, and says what can be known. The worker is known
  * by the connection's account (conn_table.h), so all workers may be in one cgroup; a connection
- * that is not counted there isn't looked at. Neither are probes of the supervisor: it would judge
- * its own requests.
+ * that is not counted there isn't looked at. Neither are probes of the supervisor, which would
+ * judge its own requests, and clients in map "ignored".
  *
  * What is known of a connection is in its socket's storage, from the first packet with data on. A
  * packet that arrives with the end of the handshake belongs to the listener for these programs, and
@@ -75,7 +77,7 @@ static __always_inline struct http_exchange *http_begin(struct bpf_sock *sk)
 	it = bpf_sk_storage_get(&exchanges, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!it)
 		return NULL;
-	if (ctl->n_probes && probe_is_of(sk))
+	if (*tag & RPD_TAG_IGNORED || (ctl->n_probes && probe_is_of(sk)))
 		it->flags = HTTP_OPAQUE;
 	else if (*tag >> RPD_TAG_BITS > attached_at)
 		it->flags = HTTP_FRESH;
@@ -104,17 +106,23 @@ http_find_exchange(struct __sk_buff *skb, struct bpf_sock *sk, struct http_segme
  * program, which the verifier needs. */
 #define HTTP_FORGET(value) asm volatile("" : "+r"(value))
 
-/* The account stays the same from the first response on: the connection was accepted. */
+/* The connection's account. It stays the same when the server has sent something, as a connection
+ * migrates only before it is accepted. */
 static __always_inline __u32 http_account(struct bpf_sock *sk, struct http_exchange *it)
 {
 	const __u64 *tag;
+	__u32 account;
 
-	if (!(it->flags & HTTP_ACCOUNT)) {
-		tag = conn_table_find(sk);
-		it->account = tag ? *tag & RPD_TAG_ACCOUNT : RPD_TAG_NONE;
-		it->flags |= HTTP_ACCOUNT;
-	}
-	return it->account;
+	if (it->flags & HTTP_SETTLED)
+		return it->account;
+	tag = conn_table_find(sk);
+	account = tag ? *tag & RPD_TAG_ACCOUNT : RPD_TAG_NONE;
+	if (it->flags & HTTP_OPEN)
+		return account;
+	it->account = account;
+	if (it->flags & HTTP_SENT)
+		it->flags |= HTTP_SETTLED;
+	return account;
 }
 
 static __always_inline void http_count(struct bpf_sock *sk, struct http_exchange *it, __u32 class,
@@ -136,6 +144,31 @@ static __always_inline void http_count(struct bpf_sock *sk, struct http_exchange
 		return;
 	__sync_fetch_and_add(&row->time_ns, ns);
 	__sync_fetch_and_add(&row->times[bucket], 1);
+}
+
+/* Keeps the numbers of requests that are due, after a packet. @was: the tick when the last packet
+ * of the request before this one came. */
+static __always_inline void http_track(struct bpf_sock *sk, struct http_exchange *it, __u32 was,
+                                       __u64 now)
+{
+	const __u32 tick = it->asked_at >> RESPONSE_TICK_LOG;
+	const bool is_open = it->flags & HTTP_OPEN, is_due = http_exchange_is_due(it);
+	struct rpd_responses *row;
+	__u32 account;
+
+	if (is_open == is_due && (!is_due || tick == was))
+		return;
+	account = is_open ? it->account : http_account(sk, it);
+	row = bpf_map_lookup_elem(&responses, &account);
+	it->flags = row && is_due ? it->flags | HTTP_OPEN : it->flags & ~HTTP_OPEN;
+	if (!row)
+		return;
+	if (is_open)
+		response_due_remove(row, was, now >> RESPONSE_TICK_LOG);
+	else
+		__sync_fetch_and_add(&row->asked, 1);
+	if (is_due)
+		response_due_add(row, tick);
 }
 
 /* Whether the segment has the byte that TCP waits for, or follows one that had it: TCP puts packets
@@ -160,12 +193,18 @@ int rpd_http_in(struct __sk_buff *skb)
 	const struct bpf_tcp_sock *tcp = http_find_connection(sk);
 	struct http_segment segment = {};
 	struct http_exchange *it;
+	__u64 now;
+	__u32 was;
 
 	if (!tcp)
 		return HTTP_PASS;
 	it = http_find_exchange(skb, sk, &segment);
-	if (it && http_is_next(tcp, it, &segment))
-		http_exchange_receive(it, &segment, bpf_ktime_get_ns());
+	if (!it || !http_is_next(tcp, it, &segment))
+		return HTTP_PASS;
+	now = bpf_ktime_get_ns();
+	was = it->asked_at >> RESPONSE_TICK_LOG;
+	http_exchange_receive(it, &segment, now);
+	http_track(sk, it, was, now);
 	return HTTP_PASS;
 }
 
@@ -185,6 +224,7 @@ int rpd_http_out(struct __sk_buff *skb)
 		return HTTP_PASS;
 	now = bpf_ktime_get_ns();
 	class = http_exchange_send(it, &segment, now, &ns);
+	http_track(sk, it, it->asked_at >> RESPONSE_TICK_LOG, now);
 	if (class != HTTP_NO_RESPONSE)
 		http_count(sk, it, class, now, ns);
 	return HTTP_PASS;

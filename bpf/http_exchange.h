@@ -31,6 +31,9 @@
  *   acknowledged all that was sent so far, and the next segment of the body begins with a status
  *   line. A worker that sends this on purpose could as well send any status.
  *
+ * A request is due until its response begins. On a connection on which the server has sent nothing,
+ * whatever the client has sent is due: also a TLS handshake that is not answered.
+ *
  * Sequence numbers show which bytes are sent again. They do not count twice, also if the programs
  * are attached twice.
  */
@@ -48,7 +51,8 @@
 #define HTTP_DUE     0x08 /* a request has begun, and its response has not */
 #define HTTP_UNSURE  0x10 /* the client pipelines */
 #define HTTP_OPAQUE  0x20 /* is not HTTP/1, or not any more */
-#define HTTP_ACCOUNT 0x80 /* account is valid */
+#define HTTP_OPEN    0x40 /* what is due is counted in the row of `account` */
+#define HTTP_SETTLED 0x80 /* the account does not change any more */
 
 /* What is known of a connection. Numbers of bytes are TCP sequence numbers. */
 struct http_exchange {
@@ -58,7 +62,7 @@ struct http_exchange {
 	__u32 begun;    /* with HTTP_DUE: where the request begins */
 	__u32 sent;     /* the end of what was sent */
 	__u32 flags;
-	__u32 account; /* that the responses count for */
+	__u32 account; /* with HTTP_OPEN or HTTP_SETTLED */
 };
 
 /* A TCP segment with data. */
@@ -76,6 +80,14 @@ struct http_segment {
 static inline int http_exchange_is_before(__u32 a, __u32 b)
 {
 	return (__s32)(a - b) < 0;
+}
+
+/* Whether the server has to answer something that has come. */
+static inline int http_exchange_is_due(const struct http_exchange *it)
+{
+	if (it->flags & HTTP_OPAQUE || !it->asked_at)
+		return 0;
+	return it->flags & HTTP_DUE || (it->flags & HTTP_FRESH && it->flags & HTTP_CAME);
 }
 
 /* Whether a request begins here: a method, a space, and the first character of a path or URL. */
@@ -195,6 +207,8 @@ static inline int http_exchange_send(struct http_exchange *it, const struct http
 		                                 ret_ns);
 	if (before & HTTP_FRESH) {
 		it->flags |= HTTP_OPAQUE;
+		if (it->asked_at)
+			*ret_ns = now - it->asked_at;
 		return RESPONSE_UNKNOWN;
 	}
 	if (before & HTTP_DUE) /* more of the last response: the client pipelines */

@@ -11,9 +11,16 @@ typedef struct {
 	long long counter;
 } atomic64_t;
 
+struct in6_addr {
+	unsigned int words[4];
+};
+
 struct sock_common {
 	unsigned char skc_state;
-	unsigned short skc_num; /* local port, host order; 0 after the port is given up */
+	unsigned short skc_family;
+	unsigned int skc_daddr;       /* remote address, network order ... */
+	struct in6_addr skc_v6_daddr; /* ... of an IPv6 socket; may be mapped */
+	unsigned short skc_num;       /* local port, host order; 0 after the port is given up */
 	atomic64_t skc_cookie;
 } KERNEL_TYPE;
 

@@ -5,6 +5,7 @@
 
 #include <bpf/bpf_helpers.h>
 #include <reuseportd/abi.h>
+#include <reuseportd/ignored_abi.h>
 #include "member_maps.h"
 #include "schedule_maps.h"
 #include "steer_pick.h"
@@ -42,6 +43,13 @@ static __always_inline void load_note_reset(__u32 account)
 		load->resets =
 		        steer_pick_reset(load->resets, bpf_ktime_get_ns() >> RPD_RESET_TICK_LOG);
 }
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct rpd_ignored);
+} ignored SEC(".maps");
 
 /* User space sets the sizes of the next two maps. */
 struct {

@@ -9,7 +9,7 @@
 #include <linux/types.h>
 
 #define RPD_MAGIC       0x72707264u /* "rprd" */
-#define RPD_ABI_VERSION 7
+#define RPD_ABI_VERSION 8
 
 #define RPD_SLOT_MAX     1024   /* worker slots of a service */
 #define RPD_RING_MAX     4096   /* entries of a schedule ring; a power of two */
@@ -155,7 +155,8 @@ struct rpd_control {
 	__u32 n_generations;  /* only the first n generations of any slot have ever been used */
 	__u32 n_stuck;        /* at least the number of rows of maps "queues" that are stuck */
 	__u32 counting_loads; /* new connections are counted in map "loads", too */
-	__u32 pad2[7];
+	__u32 n_ignored;      /* networks in map "ignored" */
+	__u32 pad2[6];
 };
 
 /* The outcomes of a run of the steering program. */
@@ -199,7 +200,9 @@ struct rpd_load {
 	/* Connections that the worker has reset, in the lower half. They are halved with each tick:
 	 * the upper half has the tick of the latest. */
 	__u64 resets;
-	__u64 pad[6];
+	/* With any policy, but rarely: of the connections with RPD_TAG_IGNORED. */
+	__u64 ignored_opened, ignored_resets;
+	__u64 pad[4];
 };
 
 /*
@@ -274,15 +277,16 @@ struct rpd_rate {
  * socket selects the bucket; if that is full, the connection is in map "conns_more", by the
  * address.
  *
- * A tag has the connection's account in the low bits, then RPD_TAG_LOAD, and in the others the time
+ * A tag has the connection's account in the low bits, then two flags, and in the others the time
  * when it was established: bpf_ktime_get_ns() in whole RPD_TAG_TICKs; 0 = not known.
  */
 #define RPD_CONN_WAYS    4
-#define RPD_TAG_BITS     16
-#define RPD_TAG_LOAD     0x8000u /* it is counted in map "loads", too */
+#define RPD_TAG_BITS     17
+#define RPD_TAG_LOAD     0x8000u  /* it is counted in map "loads", too */
+#define RPD_TAG_IGNORED  0x10000u /* of a client in map "ignored" */
 #define RPD_TAG_ACCOUNT  (RPD_TAG_LOAD - 1)
 #define RPD_TAG_NONE     RPD_TAG_ACCOUNT /* no account: left over from a connection that has ended */
-#define RPD_TAG_TICK_LOG 10
+#define RPD_TAG_TICK_LOG 11
 #define RPD_TAG_TICK     (1u << RPD_TAG_TICK_LOG)
 
 struct rpd_conns {

@@ -53,18 +53,64 @@ static inline __u64 response_bucket_floor(__u32 bucket)
 }
 
 /*
+ * Requests that wait for their response, by the time when their last packet came: in ticks of 1.07
+ * s. A request that has none after RESPONSE_LATE_TICKS counts as unanswered for good, also if its
+ * connection has ended.
+ */
+#define RESPONSE_TICK_LOG   30
+#define RESPONSE_LATE_TICKS 5
+#define RESPONSE_DUE_TICKS  8 /* of a row; a power of two, more than RESPONSE_LATE_TICKS */
+
+/*
  * Map "responses", by account (abi.h), and from RPD_ACCOUNT_MAX on the counts of versions that the
  * accounts had before: the responses of one generation of a slot. Only rows that user space has
  * made are counted in.
  */
 struct rpd_responses {
-	char label[RPD_LABEL_MAX];     /* the version of the workers that have responded */
-	struct rpd_rate rate;          /* final responses */
-	__u64 of[RESPONSE_CLASS_MAX];  /* by class */
-	__u64 time_ns;                 /* the sum of the times in times[] */
-	__u64 times[RESPONSE_BUCKETS]; /* to first byte, of final responses of a known class */
+	char label[RPD_LABEL_MAX];    /* the version of the workers that have responded */
+	struct rpd_rate rate;         /* final responses */
+	__u64 of[RESPONSE_CLASS_MAX]; /* by class */
+	__u64 time_ns;                /* the sum of the times in times[] */
+	/* To first byte: of final responses of a known class, and of connections that do not begin
+	 * with HTTP/1. */
+	__u64 times[RESPONSE_BUCKETS];
+	__u64 asked; /* requests, and connections on which the client began with something else */
+	__u64 late;  /* those of the ticks that are no longer in due[], and have had no response */
+	/* For each of the last ticks, the number of its requests that have had no response, in the
+	 * lower half; the tick is in the upper half. */
+	__u64 due[RESPONSE_DUE_TICKS];
 };
 
 #define RESPONSE_ROWS_MAX (RPD_ACCOUNT_MAX + RPD_VERSION_MAX)
 
-_Static_assert(sizeof(struct rpd_responses) == 32 + 40 + 8 * (6 + 1 + 208), "ABI");
+/* A request came in @tick, which is the present one. */
+static inline void response_due_add(struct rpd_responses *row, __u32 tick)
+{
+	__u64 *due = &row->due[tick & (RESPONSE_DUE_TICKS - 1)];
+	const __u64 old = *(volatile __u64 *)due;
+
+	/* Of several CPUs, one finds that a tick has begun. */
+	if (old >> 32 != tick &&
+	    __sync_val_compare_and_swap(due, old, (__u64)tick << 32 | 1) == old)
+		__sync_fetch_and_add(&row->late, (__u32)old);
+	else
+		__sync_fetch_and_add(due, 1);
+}
+
+/* The request that came in @tick has its response, or more of the request has come. If it is late,
+ * nothing changes. */
+static inline void response_due_remove(struct rpd_responses *row, __u32 tick, __u32 now)
+{
+	__u64 *due = &row->due[tick & (RESPONSE_DUE_TICKS - 1)];
+
+	/* Each try fails only if another CPU's has not. */
+	for (int i = 0; i < 8 && now - tick <= RESPONSE_LATE_TICKS; i++) {
+		const __u64 old = *(volatile __u64 *)due;
+
+		if (old >> 32 != tick || (__u32)old == 0 ||
+		    __sync_val_compare_and_swap(due, old, old - 1) == old)
+			return;
+	}
+}
+
+_Static_assert(sizeof(struct rpd_responses) == 32 + 40 + 8 * (6 + 1 + 208 + 2 + 8), "ABI");

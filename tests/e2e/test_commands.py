@@ -18,7 +18,7 @@ SERVICE = f"worker-{PORT}"  # the default name
 # Of `run`, and of `deploy`.
 DEPLOY = ("--strategy", "--steps", "--warm-up", "--step-deadline", "--min-samples", "--tolerate",
           "--max-error-rate", "--confidence", "--pause-timeout", "--keep-old", "--keep-new",
-          "--check", "--check-interval", "--on-change", "--dry-run")
+          "--ignore", "--check", "--check-interval", "--gate", "--on-change", "--dry-run")
 OPTIONS = {
     "run": ("--workers", "--service", "--listen", "--pass-sockets", "--policy", "--choices",
             "--slow-start", "--skip-stuck", "--no-count", "--http",

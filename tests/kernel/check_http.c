@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "beds/http_bed.h"
 #include "check/check.h"
+#include "kern/http.h"
 
 #define GET "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 #define OK  "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"
@@ -26,6 +27,7 @@ struct script {
 	unsigned int repeat; /* 0: once */
 	/* What is counted: unknown, 1xx ... 5xx, and times. */
 	unsigned int of[RESPONSE_CLASS_MAX], timed;
+	unsigned int due; /* requests that have had no response at the end */
 };
 
 static const struct script scripts[] = {
@@ -140,12 +142,12 @@ static const struct script scripts[] = {
           {'s', "\x17\x03\x03 data"}},
          0,
          {1},
-         0},
+         1},
         {"HTTP/2",
          {{'c', "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"}, {'s', "\x01\x02\x03"}, {'s', "\x04"}},
          0,
          {1},
-         0},
+         1},
         {"server speaks first",
          {{'s', "220 mail\r\n"}, {'c', "HELO\r\n"}, {'s', "250\r\n"}},
          0,
@@ -155,6 +157,15 @@ static const struct script scripts[] = {
          {{'c', BAD}, {'s', BAD}, {'c', GET}, {'s', GET}},
          0,
          {0, 0, 0, 0, 0, 1},
+         1,
+         1},
+        {"no answer", {{'c', GET}, {'s', OK}, {'c', GET}}, 0, {0, 0, 1}, 1, 1},
+        {"no answer at all", {{'c', "\x16\x03\x01 hello"}}, 0, {}, 0, 1},
+        {"only an interim response",
+         {{'c', GET}, {'s', "HTTP/1.1 100 Continue\r\n\r\n"}},
+         0,
+         {0, 1},
+         0,
          1},
         {"byte by byte", {{'c', "G"}, {'c', "ET / HTTP/1.1\r\n\r\n"}, {'s', OK}}, 2, {1, 0, 1}, 1},
 };
@@ -174,10 +185,19 @@ static void play(const struct http_pair *pair, const struct script *script)
 			say(pair, step->from, step->text, strlen(step->text));
 }
 
+/* Requests of the worker that have had no response, and will have none. */
+static unsigned int count_due(void)
+{
+	struct rpd_responses row;
+
+	CHECK_EQ(http_get_row(&run_service.http, 0, &row), 0);
+	return (unsigned int)response_count_unanswered(&row, RESPONSE_COUNT_EVER);
+}
+
 static void play_over(const struct http_bed *bed, int family)
 {
 	struct http_pair pair;
-	unsigned int of[RESPONSE_CLASS_MAX] = {}, timed = 0;
+	unsigned int of[RESPONSE_CLASS_MAX] = {}, timed = 0, due = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(scripts); i++) {
 		pair = http_bed_connect(bed, family);
@@ -187,6 +207,9 @@ static void play_over(const struct http_bed *bed, int family)
 		timed += scripts[i].timed;
 		http_bed_expect(scripts[i].name, of, timed);
 		http_bed_close(&pair);
+		due += scripts[i].due;
+		CHECK_MSG(count_due() == due, "%s: %u requests are due, not %u", scripts[i].name,
+		          count_due(), due);
 	}
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/parse.h"
+#include "core/client_net.h"
 #include "core/rollout_steps.h"
 
 int deploy_option_set_strategy(void *member, const struct option_setting *setting,
@@ -45,6 +46,20 @@ int deploy_option_set_command(void *member, const struct option_setting *setting
 		                   "'%s' is not exec:COMMAND, with a command of at most %d bytes",
 		                   setting->value, DEPLOY_COMMAND_MAX - 1);
 	strcpy(member, command);
+	return 0;
+}
+
+int deploy_option_add_ignored(void *member, const struct option_setting *setting, struct error *err)
+{
+	struct rpd_ignored *ignore = member;
+	struct rpd_net net;
+
+	if (client_net_parse(setting->value, &net) < 0)
+		return error_usage(err, "'%s' is not an address, or a network such as 10.0.0.0/8",
+		                   setting->value);
+	if (ignore->n == RPD_IGNORED_MAX)
+		return error_usage(err, "there are more than %d", RPD_IGNORED_MAX);
+	ignore->nets[ignore->n++] = net;
 	return 0;
 }
 

@@ -16,6 +16,8 @@ int deploy_option_set_tolerate(void *member, const struct option_setting *settin
 int deploy_option_set_command(void *member, const struct option_setting *setting,
                               struct error *err);
 int deploy_option_set_rate(void *member, const struct option_setting *setting, struct error *err);
+int deploy_option_add_ignored(void *member, const struct option_setting *setting,
+                              struct error *err);
 int deploy_option_set_keep_new(void *member, const struct option_setting *setting,
                                struct error *err);
 
@@ -47,7 +49,8 @@ int deploy_option_set_keep_new(void *member, const struct option_setting *settin
 	         SET(option_set_time, step_deadline)},                                             \
 	        {"min-samples",                                                                    \
 	         "N",                                                                              \
-	         "Each step needs this many connections to the new version (default: 100)",        \
+	         "Each step needs this many connections to the new version, or this many of its "  \
+	         "responses (default: 100)",                                                       \
 	         SET(option_set_number, min_samples),                                              \
 	         .min = 1,                                                                         \
 	         .max = 1000000000},                                                               \
@@ -77,22 +80,35 @@ int deploy_option_set_keep_new(void *member, const struct option_setting *settin
 	         "After an abort, keep the new workers for this time, without new connections "    \
 	         "(default: 30s)",                                                                 \
 	         SET(deploy_option_set_keep_new, keep_new)},                                       \
+	        {"ignore", "NETWORK",                                                              \
+	         "Do not judge by connections from this address or network, such as 10.0.0.0/8 "   \
+	         "or 2001:db8::/32: the checks of a load balancer. Their HTTP responses are not "  \
+	         "counted. May be repeated, up to 16 times",                                       \
+	         SET(deploy_option_add_ignored, ignore), .repeatable = true},                      \
 	        {"check", "exec:COMMAND",                                                          \
 	         "Let this shell command judge the new version too, in each step of a canary. "    \
 	         "Exit status 0: good; 1: bad, the deployment is aborted at once; any other: not " \
 	         "known. A step ends only if the last check has found the version good",           \
 	         SET(deploy_option_set_command, check)},                                           \
-	        {"check-interval", "TIME", "Time between two checks (default: 30s)",               \
+	        {"check-interval", "TIME",                                                         \
+	         "Time between two checks, and between two runs of --gate that can't say "         \
+	         "(default: 30s)",                                                                 \
 	         SET(option_set_time, check_interval)},                                            \
+	        {"gate", "exec:COMMAND",                                                           \
+	         "Ask this shell command before the deployment starts, before each step comes "    \
+	         "into force, and before the promotion: REUSEPORTD_EVENT is before-start, "        \
+	         "before-step or before-promotion. Exit status 0: go on; 1: abort; any other, or " \
+	         "none within --check-interval (at least 1m): ask again, at most for "             \
+	         "--step-deadline, then pause. `promote` goes on without it",                      \
+	         SET(deploy_option_set_command, gate)},                                            \
 	        {"on-change", "exec:COMMAND",                                                      \
 	         "Run this shell command when a deployment has begun, a step is in force, it "     \
 	         "pauses, or it has ended. REUSEPORTD_EVENT says which",                           \
 	         SET(deploy_option_set_command, on_change)},                                       \
 	{                                                                                          \
 		"dry-run", NULL,                                                                   \
-		        "Deploy, and judge the new version, but only report what the judgement "   \
-		        "finds: a version that is judged bad is not aborted. A worker that fails " \
-		        "still ends the deployment",                                               \
+		        "If a deployment judges the new version bad, only report it, and don't "   \
+		        "abort. A worker that fails still ends the deployment",                    \
 		        SET(option_set_flag, dry_run)                                              \
 	}
 

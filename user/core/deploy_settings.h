@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <reuseportd/ignored_abi.h>
 
 enum deploy_strategy {
 	DEPLOY_ROLLING,    /* batch by batch, as `reload` */
@@ -37,7 +38,10 @@ struct deploy_settings {
 	int64_t keep_new; /* after an abort: how long the new ones are; DEPLOY_FOR_EVER */
 	bool dry_run;     /* judge and report; abort only if a worker fails */
 	char check[DEPLOY_COMMAND_MAX]; /* judges the new version too; "" = none */
-	int64_t check_interval;
+	int64_t check_interval;         /* also of the gate's questions */
+	char gate[DEPLOY_COMMAND_MAX];  /* lets the start, each step and the promotion come; "" =
+	                                   none */
+	struct rpd_ignored ignore;      /* clients that are not judged */
 	char on_change[DEPLOY_COMMAND_MAX]; /* is run at each change; "" = none */
 };
 

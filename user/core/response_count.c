@@ -12,13 +12,26 @@ const char *response_count_class(unsigned int class)
 	return names[class];
 }
 
-struct response_count response_count_of(const struct rpd_responses *row)
+uint64_t response_count_unanswered(const struct rpd_responses *row, int64_t now)
 {
-	struct response_count count;
+	uint64_t n = row->late;
+
+	for (unsigned int i = 0; i < RESPONSE_DUE_TICKS; i++)
+		if ((row->due[i] >> 32) + RESPONSE_LATE_TICKS < (uint64_t)now >> RESPONSE_TICK_LOG)
+			n += (uint32_t)row->due[i];
+	return n;
+}
+
+struct response_count response_count_of(const struct rpd_responses *row, int64_t now)
+{
+	struct response_count count = {
+	        .time_ns = row->time_ns,
+	        .asked = row->asked,
+	        .unanswered = response_count_unanswered(row, now),
+	};
 
 	memcpy(count.of, row->of, sizeof(count.of));
 	memcpy(count.times, row->times, sizeof(count.times));
-	count.time_ns = row->time_ns;
 	return count;
 }
 
@@ -29,6 +42,8 @@ void response_count_add(struct response_count *count, const struct response_coun
 	for (unsigned int i = 0; i < RESPONSE_BUCKETS; i++)
 		count->times[i] += other->times[i];
 	count->time_ns += other->time_ns;
+	count->asked += other->asked;
+	count->unanswered += other->unanswered;
 }
 
 static uint64_t response_count_minus(uint64_t now, uint64_t before)
@@ -46,6 +61,8 @@ struct response_count response_count_since(const struct response_count *now,
 	for (unsigned int i = 0; i < RESPONSE_BUCKETS; i++)
 		count.times[i] = response_count_minus(now->times[i], before->times[i]);
 	count.time_ns = response_count_minus(now->time_ns, before->time_ns);
+	count.asked = response_count_minus(now->asked, before->asked);
+	count.unanswered = response_count_minus(now->unanswered, before->unanswered);
 	return count;
 }
 

@@ -14,13 +14,19 @@ struct response_count {
 	uint64_t of[RESPONSE_CLASS_MAX]; /* by class; RESPONSE_UNKNOWN: the status is not known */
 	uint64_t time_ns;                /* the sum of the times */
 	uint64_t times[RESPONSE_BUCKETS];
+	uint64_t asked;      /* requests */
+	uint64_t unanswered; /* those that have had no response in time */
 };
 
 /* The name of a class: "unknown", "1xx" ... "5xx". */
 const char *response_count_class(unsigned int class);
 
-/* Takes the counts of a row. */
-struct response_count response_count_of(const struct rpd_responses *row);
+/* Takes the counts of a row. @now: CLOCK_MONOTONIC, ns. */
+struct response_count response_count_of(const struct rpd_responses *row, int64_t now);
+
+/* The requests of a row that have had no response in time; RESPONSE_COUNT_EVER: and never will. */
+#define RESPONSE_COUNT_EVER INT64_MAX
+uint64_t response_count_unanswered(const struct rpd_responses *row, int64_t now);
 
 /* The cumulative histogram that is shown: RESPONSE_STEPS bounds, one an octave, from 131 us to 68.7
  * s. response_count_below() is the number of times below bound @step, which is 2^N ns. */

@@ -38,6 +38,20 @@ static void rollout_halt(struct rollout *rollout, enum rollout_halt why, int64_t
 	rollout->halted_at = now;
 }
 
+/* Whether gate @gate is open: 0 = before the start, N = before the N-th step. */
+static bool rollout_is_open(struct rollout *rollout, size_t gate, int64_t now)
+{
+	const bool is_open = !rollout->gated || rollout->full || gate < rollout->n_open;
+
+	if (!is_open && !rollout->at_gate)
+		rollout->gate_at = now;
+	rollout->at_gate = !is_open;
+	if (!is_open && rollout->halt == ROLLOUT_GOES_ON && rollout->deadline &&
+	    now >= rollout->gate_at + rollout->deadline)
+		rollout_halt(rollout, ROLLOUT_HALT_GATE, now);
+	return is_open;
+}
+
 /* The first slot of the step that is to get a new worker, or -1. */
 static int rollout_find_pending(const struct rollout *rollout)
 {
@@ -68,6 +82,8 @@ static enum rollout_verdict rollout_next_worker(struct rollout *rollout,
 	if ((started && !world->spare) || (!at_once && rollout->halt != ROLLOUT_GOES_ON))
 		return ROLLOUT_WAIT;
 	if (pending >= 0 && started < rollout->batch) {
+		if (!rollout_is_open(rollout, 0, world->now))
+			return ROLLOUT_WAIT;
 		rollout->phase[pending] = ROLLOUT_STARTED;
 		*ret_slot = rollout->slots.at[pending];
 		return ROLLOUT_START;
@@ -75,14 +91,15 @@ static enum rollout_verdict rollout_next_worker(struct rollout *rollout,
 	if (started || rollout->halt != ROLLOUT_GOES_ON)
 		return ROLLOUT_WAIT;
 	if (at_once)
-		return ROLLOUT_FLIP;
+		return rollout_is_open(rollout, rollout->step + 1, world->now) ? ROLLOUT_FLIP
+		                                                               : ROLLOUT_WAIT;
 	rollout_note_flip(rollout, world->now);
 	return ROLLOUT_COMMIT;
 }
 
 /* Whether the step that is in force has to last longer. Halts the rollout if it does so for good.
  */
-static bool rollout_lasts(struct rollout *rollout, int64_t now)
+static bool rollout_step_lasts(struct rollout *rollout, int64_t now)
 {
 	const struct rollout_step *step = &rollout->steps[rollout->step];
 	const int64_t end = rollout->since + step->time;
@@ -91,8 +108,8 @@ static bool rollout_lasts(struct rollout *rollout, int64_t now)
 		return true;
 	if (rollout->full || rollout->passed)
 		return false;
-	if (step->gate) {
-		rollout_halt(rollout, ROLLOUT_HALT_GATE, now);
+	if (step->pauses) {
+		rollout_halt(rollout, ROLLOUT_HALT_STEP, now);
 		return true;
 	}
 	if (now < end)
@@ -104,6 +121,17 @@ static bool rollout_lasts(struct rollout *rollout, int64_t now)
 		             rollout->judgement == ROLLOUT_NO_TRAFFIC ? ROLLOUT_HALT_NO_TRAFFIC
 		                                                      : ROLLOUT_HALT_INCONCLUSIVE,
 		             now);
+	return true;
+}
+
+/* The same, or the gate before the next step is shut. */
+static bool rollout_lasts(struct rollout *rollout, int64_t now)
+{
+	const bool is_last = rollout->step + 1 == rollout->n_steps;
+
+	if (!rollout_step_lasts(rollout, now))
+		return !rollout_is_open(rollout, rollout->step + (is_last ? 1 : 2), now);
+	rollout->at_gate = false;
 	return true;
 }
 
@@ -150,6 +178,8 @@ int64_t rollout_next_time(const struct rollout *rollout)
 		return 0;
 	if (rollout->halt != ROLLOUT_GOES_ON)
 		return rollout->pause_timeout ? rollout->halted_at + rollout->pause_timeout : 0;
+	if (rollout->at_gate)
+		return rollout->deadline ? rollout->gate_at + rollout->deadline : 0;
 	if (!rollout->in_force)
 		return 0;
 	if (!step->judged || rollout->judgement == ROLLOUT_GOOD)
@@ -181,6 +211,12 @@ void rollout_judge(struct rollout *rollout, enum rollout_judgement judgement)
 	rollout->aborted |= judgement == ROLLOUT_BAD;
 }
 
+void rollout_open_gate(struct rollout *rollout)
+{
+	rollout->n_open += rollout->at_gate;
+	rollout->at_gate = false;
+}
+
 /* If a worker has failed, and no old one lives that could return, it is started again. */
 void rollout_promote(struct rollout *rollout, bool full)
 {
@@ -189,6 +225,8 @@ void rollout_promote(struct rollout *rollout, bool full)
 			rollout->phase[i] = ROLLOUT_PENDING;
 	if (rollout_count(rollout, ROLLOUT_PENDING) && rollout->halt == ROLLOUT_HALT_NO_OLD)
 		rollout->in_force = false;
+	rollout->at_gate |= rollout->halt == ROLLOUT_HALT_GATE;
+	rollout_open_gate(rollout);
 	rollout->halt = ROLLOUT_GOES_ON;
 	rollout->aborted = false;
 	rollout->passed = rollout->in_force;

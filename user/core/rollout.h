@@ -36,7 +36,7 @@ struct rollout_step {
 	unsigned int n_slots;  /* that have a new worker when the step is in force */
 	unsigned int permille; /* the exact share of the new workers; 0 = that of their weights */
 	int64_t time;          /* how long the step lasts at least, ns */
-	bool gate;             /* it lasts until a person promotes it */
+	bool pauses;           /* it lasts until a person promotes it */
 	bool judged;           /* it lasts until the new workers are found good */
 	bool at_once;          /* its workers get their slots together, when all are ready */
 };
@@ -55,10 +55,11 @@ enum rollout_judgement {
 enum rollout_halt {
 	ROLLOUT_GOES_ON,
 	ROLLOUT_HALT_ASKED,        /* rollout_pause() */
-	ROLLOUT_HALT_GATE,         /* the step has a gate */
+	ROLLOUT_HALT_STEP,         /* the step pauses */
 	ROLLOUT_HALT_INCONCLUSIVE, /* the deadline is over, and the judgement is UNKNOWN ... */
 	ROLLOUT_HALT_NO_TRAFFIC,   /* ... or NO_TRAFFIC */
 	ROLLOUT_HALT_NO_OLD,       /* it is to be rolled back, and no old worker lives */
+	ROLLOUT_HALT_GATE,         /* the gate has not opened, and the deadline is over */
 };
 
 struct rollout {
@@ -66,7 +67,9 @@ struct rollout {
 	unsigned int batch; /* how many workers start at a time; at least 1 */
 	bool keep_going;    /* if a new worker fails, its slot keeps the old one */
 	bool keeps_old;     /* never rolls back unless an old worker lives */
-	/* How long a judged step may last beyond its time, and a halt. ns; 0 = for ever */
+	bool gated;         /* there are gates: see rollout_open_gate() */
+	/* How long a judged step may last beyond its time, and a gate may be shut; how long a halt
+	 * may last. ns; 0 = for ever */
 	int64_t deadline, pause_timeout;
 	size_t n_steps;
 	struct rollout_step steps[ROLLOUT_STEPS_MAX];
@@ -78,8 +81,11 @@ struct rollout {
 	enum rollout_judgement judgement;
 	enum rollout_halt halt;
 	int64_t halted_at;
-	bool passed; /* a person has promoted the step */
-	bool full;   /* ... and all further ones */
+	bool passed;   /* a person has promoted the step */
+	bool full;     /* ... and all further ones */
+	size_t n_open; /* gates that are open */
+	bool at_gate;  /* it waits at the next one; since: */
+	int64_t gate_at;
 	bool aborted;
 };
 
@@ -124,8 +130,16 @@ void rollout_note_flip(struct rollout *rollout, int64_t now);
 /* The judgement of the step in force. BAD ends the rollout. */
 void rollout_judge(struct rollout *rollout, enum rollout_judgement judgement);
 
-/* A person ends a halt, and lets the step in force pass; @full: and all further ones, without
- * judging. */
+/*
+ * The gate that the rollout waits at (at_gate) is open. There is one before the first worker
+ * starts, and one before each step comes into force; of a step that is not at once, before it is
+ * committed to. A step that another one precedes is waited for while that one is still in force,
+ * and judged.
+ */
+void rollout_open_gate(struct rollout *rollout);
+
+/* A person ends a halt, opens the gate that the rollout waits at, and lets the step in force pass;
+ * @full: and all further ones, without judging. */
 void rollout_promote(struct rollout *rollout, bool full);
 /* A person holds the share where it is. */
 void rollout_pause(struct rollout *rollout, int64_t now);

@@ -28,8 +28,8 @@ static int rollout_steps_parse_share(const char *word, struct rollout_share *ret
 
 static int rollout_steps_parse_time(const char *word, struct rollout_share *ret, struct error *err)
 {
-	ret->gate = !strcmp(word, "pause");
-	if (ret->gate || parse_duration(word, &ret->time) == 0)
+	ret->pauses = !strcmp(word, "pause");
+	if (ret->pauses || parse_duration(word, &ret->time) == 0)
 		return 0;
 	return error_usage(err, "'%s' is neither a time such as 2m nor 'pause'", word);
 }
@@ -95,7 +95,7 @@ size_t rollout_steps_plan(enum deploy_strategy strategy, const struct rollout_sh
 		        .n_slots = rollout_steps_count_slots(shares->at[i].permille, n_slots),
 		        .permille = shares->at[i].permille,
 		        .time = shares->at[i].time,
-		        .gate = shares->at[i].gate,
+		        .pauses = shares->at[i].pauses,
 		        .judged = true,
 		        .at_once = true};
 	ret[n++] = (struct rollout_step){.n_slots = n_slots, .at_once = strategy != DEPLOY_ROLLING};

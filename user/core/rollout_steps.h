@@ -17,7 +17,7 @@
 struct rollout_share {
 	unsigned int permille; /* 1..999 */
 	int64_t time;          /* ns */
-	bool gate;             /* then a person has to promote */
+	bool pauses;           /* then a person has to promote */
 };
 
 #define ROLLOUT_SHARES_MAX (ROLLOUT_STEPS_MAX - 1)

@@ -96,9 +96,11 @@ void verdict_step(struct verdict_state *state, unsigned int permille,
 /* Bonferroni: each test gets an equal part of the false alarms that the user allows. */
 static double verdict_threshold(const struct verdict_rules *rules)
 {
-	const unsigned int limits = rules->max_error_rate ? verdict_signal_count(true) : 0;
+	const unsigned int limits =
+	        rules->max_error_rate ? verdict_signal_count(true, rules->http) : 0;
 
-	return (verdict_signal_count(false) + limits) * 1000.0 / (1000 - rules->confidence);
+	return (verdict_signal_count(false, rules->http) + limits) * 1000.0 /
+	       (1000 - rules->confidence);
 }
 
 static enum verdict_answer verdict_of_signal(const struct verdict_state *state,
@@ -167,7 +169,7 @@ static bool verdict_find(struct verdict_state *state, enum verdict_answer answer
 	return most >= 0;
 }
 
-/* The signal that has the most samples of the step: responses, or else connections. */
+/* The signal that has the most samples of the step: requests or responses, or else connections. */
 static enum verdict_signal verdict_most_samples(const struct verdict_state *state)
 {
 	enum verdict_signal most = VERDICT_RESETS;

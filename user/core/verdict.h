@@ -44,18 +44,20 @@
 
 /* The units are those of struct deploy_settings. */
 struct verdict_rules {
-	uint32_t tolerate;    /* percent of the old version's rate: 150; at least 100 */
-	uint32_t confidence;  /* permille: 990; 1..999 */
-	uint32_t min_samples; /* connections or responses of the new version, in each step: 100 */
+	uint32_t tolerate;       /* percent of the old version's rate: 150; at least 100 */
+	uint32_t confidence;     /* permille: 990; 1..999 */
+	uint32_t min_samples;    /* connections, requests or responses of the new version, in each
+	                            step: 100 */
 	uint32_t max_error_rate; /* permille, 1..999; 0 = no limit */
 	uint32_t check; /* 1: a step is good only if `check` has found it good (VERDICT_CHECK) */
-	uint32_t http;  /* 1: responses are counted; if there are none, the text says so */
+	uint32_t http; /* 1: responses are counted. If not, the signals that need it don't raise the
+	                  threshold; if there are none, the text says so */
 };
 
 /* Of one version and signal. Of an immediate signal only `bad` counts, except that `n` of
  * VERDICT_CHECK is the number of times that `check` could say good or bad. */
 struct verdict_count {
-	uint64_t n;   /* connections or responses */
+	uint64_t n;   /* connections, requests or responses */
 	uint64_t bad; /* of them */
 };
 
@@ -108,10 +110,10 @@ struct verdict_evidence {
 
 /*
  * All that a judgement knows: plain data without pointers, to be kept in a file as it is, so that
- * the next supervisor goes on. sizeof(struct verdict_state) bytes, some 2.5 kB, of this machine's
+ * the next supervisor goes on. sizeof(struct verdict_state) bytes, some 1.7 kB, of this machine's
  * byte order. A file from elsewhere: verdict_valid().
  */
-#define VERDICT_STATE_VERSION 1
+#define VERDICT_STATE_VERSION 2
 
 struct verdict_state {
 	uint32_t version; /* VERDICT_STATE_VERSION */

@@ -7,35 +7,32 @@
 /* Stored in struct verdict_state: a change needs another VERDICT_STATE_VERSION. */
 enum verdict_signal {
 	/* Once is too often: no statistic. */
-	VERDICT_ENDED,     /* a worker ended, and the supervisor had not stopped it */
-	VERDICT_UNHEALTHY, /* a health probe failed as often as it may */
-	VERDICT_STALLED,   /* no process polls the listener */
-	VERDICT_CHECK,     /* `check` found the version bad (exit status 1) */
+	VERDICT_CHECK, /* `check` found the version bad (exit status 1) */
 
 	/* Errors: compared with the old version, and with max-error-rate. */
 	VERDICT_RESETS,     /* connections that the worker has reset */
-	VERDICT_UNANSWERED, /* connections that closed before the worker had sent a byte */
+	VERDICT_UNANSWERED, /* requests without a response, RESPONSE_LATE_TICKS after they came */
 	VERDICT_HTTP_5XX,   /* responses with status 500 to 599 */
 
-	/* Latency: compared with the old version. latency_baseline.h counts what is slow. */
-	VERDICT_SLOW_P50,   /* responses slower than the median of the old version */
-	VERDICT_SLOW_P90,   /* ... than nine in ten of its responses */
-	VERDICT_SLOW_P99,   /* ... than 99 in a hundred */
-	VERDICT_QUEUE_WAIT, /* connections that waited for accept() longer than 99 in 100 of the old
-	                       version */
+	/* Latency, the wait in the accept queue included: compared with the old version.
+	 * latency_baseline.h counts what is slow. */
+	VERDICT_SLOW_P50, /* responses slower than the median of the old version */
+	VERDICT_SLOW_P90, /* ... than nine in ten of its responses */
+	VERDICT_SLOW_P99, /* ... than 99 in a hundred */
 	VERDICT_SIGNAL_MAX,
 };
 
 struct verdict_signal_row {
 	const char *name; /* in JSON: "http-5xx" */
 	const char *text; /* for people: "responses 5xx" */
+	const char *unit; /* what is counted: "responses" */
 	bool immediate;   /* bad at once */
 	bool error;       /* max-error-rate is about it */
-	bool http;        /* from unencrypted HTTP/1 only */
+	bool http;        /* is seen only while HTTP responses are counted */
 };
 
 /* The row of a signal. */
 const struct verdict_signal_row *verdict_signal(enum verdict_signal signal);
 
-/* How many signals are statistics, and how many of these are errors. */
-unsigned int verdict_signal_count(bool only_errors);
+/* How many signals are statistics, or of these only the errors. @http: responses are counted. */
+unsigned int verdict_signal_count(bool only_errors, bool http);

@@ -42,11 +42,6 @@ __attribute__((format(printf, 2, 3))) static void verdict_text_add(char text[VER
 	va_end(list);
 }
 
-static const char *verdict_text_unit(enum verdict_signal signal)
-{
-	return verdict_signal(signal)->http ? "responses" : "connections";
-}
-
 /* "12 of 480 (new)" */
 static void verdict_text_add_count(char text[VERDICT_TEXT_MAX], const struct verdict_count *count,
                                    const char *version)
@@ -101,14 +96,14 @@ static void verdict_text_add_few(char ret[VERDICT_TEXT_MAX], const struct verdic
                                  uint64_t n, const char *version)
 {
 	verdict_text_add(ret, "%s of %s %s of the %s version in this step", NUMBER(n),
-	                 NUMBER(state->rules.min_samples), verdict_text_unit(state->signal),
+	                 NUMBER(state->rules.min_samples), verdict_signal(state->signal)->unit,
 	                 version);
 }
 
 void verdict_text(const struct verdict_state *state, char ret[VERDICT_TEXT_MAX])
 {
 	const struct verdict_pair *step = &state->of[state->signal].step;
-	const char *unit = verdict_text_unit(state->signal);
+	const char *unit = verdict_signal(state->signal)->unit;
 
 	ret[0] = 0;
 	switch (state->reason) {

@@ -34,6 +34,7 @@ enum steer_map {
 	STEER_PROBES,
 	STEER_PORTS,
 	STEER_FORMER,
+	STEER_IGNORED,
 	STEER_MAP_MAX,
 };
 

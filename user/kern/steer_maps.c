@@ -8,6 +8,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/cleanup.h"
+#include <reuseportd/ignored_abi.h>
 
 static const struct steer_map_kind kinds[STEER_MAP_MAX] = {
         [STEER_SERVICE] = {STEER_FIRST_PIN, BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_service), 1},
@@ -28,6 +29,7 @@ static const struct steer_map_kind kinds[STEER_MAP_MAX] = {
                           RPD_SLOT_MAX + RPD_PROBE_MAX},
         [STEER_PORTS] = {"ports", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_ports), 1},
         [STEER_FORMER] = {"former", BPF_MAP_TYPE_HASH, sizeof(struct rpd_former), RPD_FORMER_MAX},
+        [STEER_IGNORED] = {"ignored", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_ignored), 1},
 };
 
 const struct steer_map_kind *steer_maps_kind(enum steer_map map)

@@ -20,12 +20,13 @@ int response_stats_of_generation(const struct service *service, uint16_t generat
 {
 	struct rpd_responses row = {};
 	uint32_t seconds[RPD_RATE_SECONDS - 1] = {};
+	const int64_t now = clock_ns(CLOCK_MONOTONIC);
 	int r = service->http.counting ? http_get_row(&service->http, generation, &row) : 0;
 
 	if (r < 0 && r != -ENOENT)
 		return r;
-	*ret = response_count_of(&row);
-	connection_rate_add(&row.rate, clock_ns(CLOCK_MONOTONIC) / NS_PER_S, seconds);
+	*ret = response_count_of(&row, now);
+	connection_rate_add(&row.rate, now / NS_PER_S, seconds);
 	if (ret_rate)
 		*ret_rate = connection_rate_mean(seconds);
 	return 0;
@@ -35,7 +36,7 @@ int response_stats_of_generation(const struct service *service, uint16_t generat
 static void response_stats_add(struct version_responses *list, size_t *n,
                                const struct rpd_responses *row)
 {
-	const struct response_count count = response_count_of(row);
+	const struct response_count count = response_count_of(row, clock_ns(CLOCK_MONOTONIC));
 	size_t i = 0;
 
 	while (i < *n && strcmp(list[i].label, row->label) != 0)

@@ -90,6 +90,8 @@ static void responses_add_past(struct service *service, const struct rpd_respons
 	for (unsigned int i = 0; i < RESPONSE_BUCKETS; i++)
 		past.times[i] += row->times[i];
 	past.time_ns += row->time_ns;
+	past.asked += row->asked;
+	past.late += response_count_unanswered(row, RESPONSE_COUNT_EVER);
 	http_set_row(&service->http, key, &past);
 }
 

@@ -60,7 +60,7 @@ static int control_request_begin_reload(struct supervisor *sup, const struct req
 		ways = control_request_ways(sup, &plan->config, request);
 		r = reload_begin(sup, &slots, plan, &ways, err);
 	}
-	if (r == 0 && response_counting_set(sup, plan->config.http, &why) < 0)
+	if (r == 0 && response_counting_set(sup, plan->config.http, &plan->config.deploy, &why) < 0)
 		log_line("%s: %s", sup->name, why.text);
 	plan_unref(plan);
 	return r;

@@ -13,6 +13,7 @@
 #include "service/service_lock.h"
 #include "supervise/deployment_evidence.h"
 #include "supervise/deployment_announce.h"
+#include "supervise/deployment_gate.h"
 #include "supervise/deployment_hold.h"
 #include "supervise/deployment_judge.h"
 #include "supervise/deployment_note.h"
@@ -36,6 +37,8 @@ void deployment_free(struct deployment *it)
 	sd_event_source_disable_unref(it->timer);
 	sd_event_source_disable_unref(it->look_timer);
 	health_probe_cancel(it->check);
+	sd_event_source_disable_unref(it->gate_timer);
+	health_probe_cancel(it->gate);
 	plan_unref(it->plan);
 	plan_unref(it->old);
 	strv_free(it->words);
@@ -87,6 +90,7 @@ static void deployment_on_end(struct supervisor *sup, bool committed, const char
 	if (committed || it->returns)
 		it->step = it->n_steps;
 	deployment_judge_end(sup);
+	deployment_gate_end(sup);
 	deployment_evidence_end(sup);
 	it->n_new = committed || it->returns ? (unsigned int)it->slots.n : 0;
 	if (committed && it->plan->config.workers != it->old->config.workers)
@@ -106,7 +110,7 @@ static const char *deployment_describe_halt(enum rollout_halt halt)
 	static const char *const texts[] = {
 	        [ROLLOUT_GOES_ON] = "",
 	        [ROLLOUT_HALT_ASKED] = "paused by `pause`",
-	        [ROLLOUT_HALT_GATE] = "the step waits for `promote`",
+	        [ROLLOUT_HALT_STEP] = "the step waits for `promote`",
 	        [ROLLOUT_HALT_INCONCLUSIVE] =
 	                "not enough is known to judge the step, and its "
 	                "deadline is over",
@@ -115,6 +119,7 @@ static const char *deployment_describe_halt(enum rollout_halt halt)
 	                "over",
 	        [ROLLOUT_HALT_NO_OLD] =
 	                "it can't be rolled back: no worker of the old version lives",
+	        [ROLLOUT_HALT_GATE] = "the gate has not opened within --step-deadline",
 	};
 
 	return texts[halt];
@@ -151,11 +156,16 @@ static void deployment_on_change(struct supervisor *sup)
 	const struct rollout *rollout = &sup->reload->rollout;
 	const size_t step = rollout->step + rollout->in_force;
 	const unsigned int n_new = rollout_count(rollout, ROLLOUT_REPLACED);
-	const bool changed = it->step != step || it->n_new != n_new || it->halt != rollout->halt;
+	const char *const asked_about = it->gate_about;
+	bool changed = it->step != step || it->n_new != n_new || it->halt != rollout->halt ||
+	               it->is_passed != rollout->passed;
 
+	deployment_gate_update(sup);
+	changed |= it->gate_about != asked_about;
 	if (!changed)
 		return;
 	it->n_new = n_new;
+	it->is_passed = rollout->passed;
 	if (step > it->step) {
 		deployment_note_step(sup, it, step);
 		deployment_judge_watch(sup);
@@ -275,6 +285,7 @@ static int deployment_begin_reload(struct supervisor *sup, struct deployment *it
 	                                             .n_steps = it->n_steps,
 	                                             .deadline = it->settings.step_deadline,
 	                                             .pause_timeout = it->settings.pause_timeout,
+	                                             .gated = deployment_state_is_gated(it),
 	                                             .resumed = resumed,
 	                                             .events = &events};
 

@@ -10,23 +10,26 @@
 #include "supervise/reload_state.h"
 #include "supervise/worker_env.h"
 
-static bool deployment_command_is_new(const struct supervisor *sup, unsigned int slot)
+/* The slot's worker of that version, which is in the slot, or is ready for it; or NULL. */
+static const struct worker *deployment_command_worker(const struct supervisor *sup,
+                                                      unsigned int slot, bool new)
 {
-	return reload_state_phase(sup, slot) == ROLLOUT_REPLACED;
+	const int phase = reload_state_phase(sup, slot);
+
+	if (new &&phase == ROLLOUT_READY)
+		return sup->slots[slot].next;
+	return (phase == ROLLOUT_REPLACED) == new ? sup->slots[slot].current : NULL;
 }
 
-/* The first worker of the new version, or else of any. */
+/* The first worker of the new version, or else of the old one. */
 static const struct worker *deployment_command_find_worker(const struct supervisor *sup)
 {
-	const struct worker *any = NULL;
+	const struct worker *found = NULL;
 
-	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
-		if (sup->slots[slot].current && deployment_command_is_new(sup, slot))
-			return sup->slots[slot].current;
-		if (!any)
-			any = sup->slots[slot].current;
-	}
-	return any;
+	for (int old = 0; !found && old < 2; old++)
+		for (unsigned int slot = 0; !found && slot < sup->n_slots; slot++)
+			found = deployment_command_worker(sup, slot, !old);
+	return found;
 }
 
 /* Appends NAME=PID PID ..., of the workers of one version. */
@@ -37,9 +40,9 @@ static int deployment_command_add_pids(const struct supervisor *sup, bool new, c
 	        (size_t)snprintf(text, sizeof(text), "REUSEPORTD_%s_PIDS=", new ? "NEW" : "OLD");
 
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
-		const struct worker *w = sup->slots[slot].current;
+		const struct worker *w = deployment_command_worker(sup, slot, new);
 
-		if (w && deployment_command_is_new(sup, slot) == new)
+		if (w)
 			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%u",
 			                         text[used - 1] == '=' ? "" : " ", w->pid);
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Runs the commands of a deployment (check, on-change), with the rights and the environment of the
- * workers. */
+/* Runs the commands of a deployment (check, gate, on-change), with the rights and the environment
+ * of the workers. */
 #pragma once
 
 #include "base/error.h"

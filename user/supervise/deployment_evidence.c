@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "core/latency_baseline.h"
 #include "kern/conns.h"
+#include "kern/steer_ignored.h"
 #include "service/response_stats.h"
 #include "supervise/deployment_state.h"
 #include "supervise/reload_state.h"
@@ -22,7 +23,7 @@ bool deployment_evidence_begin(struct supervisor *sup)
 
 	for (size_t i = 0; i < it->n_steps; i++)
 		is_judged |= it->steps[i].judged;
-	if (!is_judged || response_counting_set(sup, true, &err) == 0)
+	if (!is_judged || response_counting_set(sup, true, &it->settings, &err) == 0)
 		return is_judged;
 	report_line(sup, "HTTP responses are not judged: %s", err.text);
 	return false;
@@ -32,7 +33,7 @@ void deployment_evidence_end(struct supervisor *sup)
 {
 	struct error err = {};
 
-	if (response_counting_set(sup, sup->plan->config.http, &err) < 0)
+	if (response_counting_set(sup, sup->plan->config.http, &sup->plan->config.deploy, &err) < 0)
 		report_line(sup, "%s", err.text);
 }
 
@@ -63,6 +64,10 @@ static void deployment_evidence_read_responses(const struct supervisor *sup,
 	old = response_stats_find(list, n, it->old_label);
 	deployment_evidence_add_class(&ret->of[VERDICT_HTTP_5XX].new, &new);
 	deployment_evidence_add_class(&ret->of[VERDICT_HTTP_5XX].old, &old);
+	ret->of[VERDICT_UNANSWERED] = (struct verdict_pair){
+	        .new = {.n = new.asked, .bad = new.unanswered},
+	        .old = {.n = old.asked, .bad = old.unanswered},
+	};
 	for (size_t i = 0; i < ARRAY_SIZE(percents); i++)
 		latency_baseline_count(&it->latency[i], new.times, old.times, RESPONSE_BUCKETS,
 		                       &ret->of[VERDICT_SLOW_P50 + i]);
@@ -70,10 +75,23 @@ static void deployment_evidence_read_responses(const struct supervisor *sup,
 
 /* --- connections */
 
-static void deployment_evidence_add(struct verdict_count *to, const struct conn_count *from)
+/* Adds the counts of a worker. The ignored connections are read first, so that there are never more
+ * of them. Returns 0 or a negative errno. */
+static int deployment_evidence_add(const struct steer *steer, const struct worker *w,
+                                   struct verdict_count *to, uint64_t *uncounted)
 {
-	to->n += from->of[RPD_CONN_opened];
-	to->bad += from->of[RPD_CONN_reset_by_worker];
+	struct steer_ignored_count ignored;
+	struct conn_count count;
+	int r = steer_ignored_read(steer, w->generation, &ignored);
+
+	if (r == 0)
+		r = conns_read_count(steer, w->generation, &count);
+	if (r < 0)
+		return r;
+	to->n += count.of[RPD_CONN_opened] - ignored.opened;
+	to->bad += count.of[RPD_CONN_reset_by_worker] - ignored.reset_by_worker;
+	*uncounted += count.of[RPD_CONN_uncounted];
+	return 0;
 }
 
 /* @ret_uncounted: the connections of these workers that are not counted. Returns false if a worker
@@ -87,15 +105,12 @@ static bool deployment_evidence_read_connections(const struct supervisor *sup,
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
 		const struct worker *w = sup->slots[slot].current;
 		const bool is_new = reload_state_phase(sup, slot) == ROLLOUT_REPLACED;
-		struct conn_count count;
 
-		if (!w)
-			continue;
-		if (w->generation == RPD_ACCOUNT_NONE ||
-		    conns_read_count(&sup->service.steer, w->generation, &count) < 0)
+		if (w &&
+		    (w->generation == RPD_ACCOUNT_NONE ||
+		     deployment_evidence_add(&sup->service.steer, w, is_new ? &ret->new : &ret->old,
+		                             ret_uncounted) < 0))
 			return false;
-		deployment_evidence_add(is_new ? &ret->new : &ret->old, &count);
-		*ret_uncounted += count.of[RPD_CONN_uncounted];
 	}
 	return true;
 }

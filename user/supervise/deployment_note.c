@@ -74,9 +74,10 @@ static void deployment_note_steps(struct json_object *view, const struct deploym
 		json_build_real(row, "share",
 		                deployment_note_share(step->permille, step->n_slots, it->slots.n));
 		json_build_number(row, "workers", step->n_slots);
-		json_build_value(
-		        row, "seconds",
-		        step->gate ? NULL : json_object_new_double((double)step->time / NS_PER_S));
+		json_build_value(row, "seconds",
+		                 step->pauses
+		                         ? NULL
+		                         : json_object_new_double((double)step->time / NS_PER_S));
 	}
 }
 
@@ -115,7 +116,7 @@ static void deployment_note_times(struct json_object *view, const struct deploym
 	const struct rollout_step *step = it->step ? &it->steps[it->step - 1] : NULL;
 	const int64_t end = it->ended_at ? it->ended_at : clock_ns(CLOCK_REALTIME);
 	const bool timed =
-	        step && !step->gate && step->time && !it->ended_at && it->halt == ROLLOUT_GOES_ON;
+	        step && !step->pauses && step->time && !it->ended_at && it->halt == ROLLOUT_GOES_ON;
 
 	deployment_note_time(view, "began_at", it->began_at);
 	deployment_note_time(view, "step_began_at", it->step_began_at);
@@ -147,6 +148,7 @@ struct json_object *deployment_note_new_view(const struct supervisor *sup,
 	json_build_number(view, "workers", it->n_new);
 	json_build_number(view, "of", (int64_t)it->slots.n);
 	deployment_note_times(view, it);
+	json_build_text(view, "gate", it->gate_about);
 	json_build_text(view, "reason", it->reason);
 	json_build_text(view, "verdict", deployment_note_verdict(it));
 	deployment_note_signals(view, it);
@@ -180,6 +182,7 @@ static struct json_object *deployment_note_new_file(const struct supervisor *sup
 	json_build_flag(state, "goes_back", it->goes_back);
 	json_build_flag(state, "returns", it->returns);
 	json_build_flag(state, "is_asked", it->is_asked);
+	json_build_flag(state, "is_passed", it->is_passed);
 	json_build_flag(state, "for_ever", it->held_until == INT64_MAX);
 	json_build_number(state, "halt", it->halt);
 	json_build_number(state, "judgement", it->judgement);

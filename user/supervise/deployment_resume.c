@@ -154,10 +154,11 @@ static void deployment_resume_numbers(struct json_object *file, struct json_obje
 	it->goes_back = json_read_flag(state, "goes_back");
 	it->returns = json_read_flag(state, "returns");
 	it->is_asked = json_read_flag(state, "is_asked");
+	it->is_passed = json_read_flag(state, "is_passed");
 	it->halt = (enum rollout_halt)json_read_number(state, "halt");
 	it->judgement = (enum rollout_judgement)json_read_number(state, "judgement");
 	snprintf(it->reason, sizeof(it->reason), "%s", reason ? reason : "");
-	if ((unsigned int)it->halt > ROLLOUT_HALT_NO_OLD)
+	if ((unsigned int)it->halt > ROLLOUT_HALT_GATE)
 		it->halt = ROLLOUT_HALT_ASKED;
 	if ((unsigned int)it->judgement > ROLLOUT_BAD)
 		it->judgement = ROLLOUT_UNKNOWN;
@@ -316,9 +317,12 @@ static void deployment_resume_rollout(const struct supervisor *sup, struct deplo
 		ret->in_force = true;
 		if (step == it->step && since > 0 && since < ret->since)
 			ret->since -= since;
+		ret->passed = it->is_passed && step == it->step;
 		it->step = step;
 	}
 	ret->halt = it->halt;
+	ret->gated = deployment_state_is_gated(it);
+	ret->n_open = step || n_new ? step + 1 : 0;
 	/* It had been put in force before, or is asked for: the way back is completed. */
 	ret->aborted =
 	        it->returns || it->is_asked || it->judgement == ROLLOUT_BAD || (it->step && !n_new);

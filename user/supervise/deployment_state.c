@@ -19,3 +19,8 @@ struct deployment *deployment_state_under_way(const struct supervisor *sup)
 
 	return it && it->outcome == DEPLOYMENT_UNDER_WAY && sup->reload ? it : NULL;
 }
+
+bool deployment_state_is_gated(const struct deployment *it)
+{
+	return it->settings.gate[0] && !it->goes_back;
+}

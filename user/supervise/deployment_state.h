@@ -35,6 +35,7 @@ struct deployment {
 	bool goes_back; /* to the version before */
 	bool returns;   /* ... and its workers were held */
 	bool is_asked;  /* a person ends it */
+	bool is_passed; /* a person has promoted the step, and the next one is not in force yet */
 
 	enum deployment_outcome_kind outcome;
 	size_t step;        /* that is in force, from 1; 0 = none yet */
@@ -57,10 +58,20 @@ struct deployment {
 	struct health_probe *check;
 	int64_t check_at; /* CLOCK_MONOTONIC */
 	uint64_t n_good_checks, n_bad_checks;
+
+	/* The settings' `gate`: one that runs, the next one, and what it is asked about; NULL:
+	 * nothing. */
+	struct health_probe *gate;
+	sd_event_source *gate_timer;
+	const char *gate_about;
+	size_t gate_number;
 };
 
 /* In JSON; NULL: under way. */
 const char *deployment_state_outcome_name(enum deployment_outcome_kind outcome);
+
+/* Whether there is a gate: not on the way back. */
+bool deployment_state_is_gated(const struct deployment *it);
 
 /* The deployment under way, or NULL. */
 struct deployment *deployment_state_under_way(const struct supervisor *sup);

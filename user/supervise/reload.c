@@ -227,6 +227,7 @@ static void reload_set_deployment(struct reload *it, const struct reload_deploym
 	it->events = deployment->events;
 	it->rollout.deadline = deployment->deadline;
 	it->rollout.pause_timeout = deployment->pause_timeout;
+	it->rollout.gated = deployment->gated;
 	it->rollout.keeps_old = true;
 	rollout_set_steps(&it->rollout, deployment->steps, deployment->n_steps);
 	if (deployment->resumed)

@@ -25,6 +25,7 @@ struct reload_deployment {
 	const struct rollout_step *steps;
 	size_t n_steps;
 	int64_t deadline, pause_timeout; /* as in struct rollout */
+	bool gated;
 	/* It has begun before: this is how far it has come, and no worker starts. NULL: it begins.
 	 */
 	const struct rollout *resumed;

@@ -103,7 +103,8 @@ static int setup_count_responses(struct supervisor *sup, bool taken_over, struct
 	int r = 0;
 
 	if (sup->plan->config.http || !taken_over)
-		r = response_counting_set(sup, sup->plan->config.http, &why);
+		r = response_counting_set(sup, sup->plan->config.http, &sup->plan->config.deploy,
+		                          &why);
 	if (r >= 0)
 		return 0;
 	if (!taken_over)

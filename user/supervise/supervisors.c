@@ -237,6 +237,8 @@ static bool supervisors_has_child(uint32_t pid, void *data)
 
 		if (deployment && deployment->check && health_probe_pid(deployment->check) == pid)
 			return true;
+		if (deployment && deployment->gate && health_probe_pid(deployment->gate) == pid)
+			return true;
 		if (deployment_announce_has_child(all->list[i], pid))
 			return true;
 		for (const struct worker *w = all->list[i]->workers; w; w = w->next)

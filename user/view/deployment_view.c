@@ -69,10 +69,13 @@ static void deployment_view_print_left(FILE *out, struct json_object *d)
 {
 	const double now = clock_s(CLOCK_REALTIME), ends = json_read_real(d, "step_ends_at");
 	const double held = json_read_real(d, "held_until");
+	const char *gate = json_read_text(d, "gate");
 	char text[32];
 
 	if (deployment_view_waits(d))
 		fputs(", waits for `promote` or `abort`", out);
+	else if (gate)
+		fprintf(out, ", asks the gate before the %s", gate);
 	else if (!deployment_view_has_ended(d) && ends > 0)
 		fprintf(out,
 		        ends > now ? ", %s left" : ", its time is over: it waits for more samples",
@@ -235,7 +238,7 @@ void deployment_view_print_line(FILE *out, struct json_object *d)
 
 bool deployment_view_has_news(struct json_object *d, struct json_object *before)
 {
-	static const char *const texts[] = {"phase", "outcome", "verdict"};
+	static const char *const texts[] = {"phase", "outcome", "verdict", "gate"};
 	static const char *const numbers[] = {"id", "step", "workers"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {

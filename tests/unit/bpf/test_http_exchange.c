@@ -234,6 +234,7 @@ static void other_protocols_count_once(void **state)
 
 	ask(&p, "\x16\x03\x01\x02");
 	assert_int_equal(answer(&p, "\x16\x03\x03"), RESPONSE_UNKNOWN);
+	assert_int_equal(p.ns, 7);
 	ask(&p, GET);
 	assert_int_equal(answer(&p, OK), NONE);
 	p = begin(HTTP_FRESH); /* HTTP/2 */
@@ -241,6 +242,7 @@ static void other_protocols_count_once(void **state)
 	assert_int_equal(answer(&p, "\0\0\x12\x04"), RESPONSE_UNKNOWN);
 	p = begin(HTTP_FRESH); /* the server speaks first */
 	assert_int_equal(answer(&p, "220 mail"), RESPONSE_UNKNOWN);
+	assert_int_equal(p.ns, 0);
 	assert_int_equal(answer(&p, OK), NONE);
 }
 
@@ -340,6 +342,46 @@ static void segments_in_another_order(void **state)
 	assert_int_equal(answer(&p, OK), 2);
 }
 
+/* What the server has to answer: a request, or the first bytes of a connection. */
+static void due(void **state)
+{
+	struct peers p = begin(HTTP_FRESH);
+
+	assert_false(http_exchange_is_due(&p.it));
+	ask(&p, "GE");
+	assert_true(http_exchange_is_due(&p.it));
+	ask(&p, "T / HTTP/1.1\r\n\r\n");
+	assert_int_equal(answer(&p, "HTTP/1.1 103 Early Hints\r\n\r\n"), 1);
+	assert_true(http_exchange_is_due(&p.it));
+	answer(&p, OK);
+	assert_false(http_exchange_is_due(&p.it));
+	ask(&p, GET);
+	assert_true(http_exchange_is_due(&p.it));
+	answer(&p, "more of the last response");
+	assert_true(http_exchange_is_due(&p.it));
+	answer(&p, OK);
+	assert_false(http_exchange_is_due(&p.it));
+	answer(&p, OK); /* of its own accord */
+	assert_false(http_exchange_is_due(&p.it));
+	p = begin(HTTP_FRESH);
+	ask(&p, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+	assert_true(http_exchange_is_due(&p.it));
+	answer(&p, "\x01\x02");
+	assert_false(http_exchange_is_due(&p.it));
+	ask(&p, GET);
+	assert_false(http_exchange_is_due(&p.it));
+	p = begin(HTTP_FRESH); /* the server speaks first */
+	answer(&p, "220 mail");
+	ask(&p, "HELO");
+	assert_false(http_exchange_is_due(&p.it));
+	p = begin(HTTP_FRESH); /* the request came with the handshake */
+	answer(&p, "HTTP/1.1 100 Continue\r\n\r\n");
+	assert_false(http_exchange_is_due(&p.it));
+	p = begin(0); /* a connection that is older than the programs */
+	ask(&p, "the rest of a body");
+	assert_false(http_exchange_is_due(&p.it));
+}
+
 /* A connection that is older than the programs. */
 static void joined_late(void **state)
 {
@@ -374,6 +416,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(split_request),
 	        cmocka_unit_test(segments_that_come_again),
 	        cmocka_unit_test(segments_in_another_order),
+	        cmocka_unit_test(due),
 	        cmocka_unit_test(joined_late),
 	};
 

@@ -11,14 +11,25 @@
 
 static void all_words(void **state)
 {
-	char *words[] = {"strategy=canary",   "steps=5% 2m, 25% pause",
-	                 "warm-up=3s",        "step-deadline=4m",
-	                 "min-samples=250",   "tolerate=2.5",
-	                 "max-error-rate=1%", "confidence=99.9%",
-	                 "pause-timeout=2h",  "keep-old=10m",
-	                 "keep-new=for-ever", "check=exec:./check now",
-	                 "check-interval=7s", "on-change=exec:./tell",
-	                 "dry-run",           NULL};
+	char *words[] = {"strategy=canary",
+	                 "steps=5% 2m, 25% pause",
+	                 "warm-up=3s",
+	                 "step-deadline=4m",
+	                 "min-samples=250",
+	                 "tolerate=2.5",
+	                 "max-error-rate=1%",
+	                 "confidence=99.9%",
+	                 "pause-timeout=2h",
+	                 "keep-old=10m",
+	                 "keep-new=for-ever",
+	                 "check=exec:./check now",
+	                 "check-interval=7s",
+	                 "on-change=exec:./tell",
+	                 "gate=exec:./ask",
+	                 "ignore=10.1.2.3/8",
+	                 "ignore=::1",
+	                 "dry-run",
+	                 NULL};
 	struct deploy_settings s;
 	struct error err;
 
@@ -40,6 +51,8 @@ static void all_words(void **state)
 	assert_string_equal(s.check, "./check now");
 	assert_int_equal(s.check_interval, 7 * NS_PER_S);
 	assert_string_equal(s.on_change, "./tell");
+	assert_string_equal(s.gate, "./ask");
+	assert_int_equal(s.ignore.n, 2);
 	assert_int_equal(deploy_option_apply(&s, NULL, &err), 0);
 }
 
@@ -58,6 +71,9 @@ static void refused(void **state)
 	                              "keep-new=always",
 	                              "check=./check",
 	                              "check=exec:",
+	                              "gate=./ask",
+	                              "ignore=10.0.0.0/33",
+	                              "ignore=localhost",
 	                              "steps=5%",
 	                              "steps=5% 2m, 3% 2m",
 	                              "min-samples=0",
@@ -81,6 +97,20 @@ static void refused(void **state)
 	}
 }
 
+/* They are added to those of the service, up to a limit. */
+static void many_ignored(void **state)
+{
+	char *words[] = {"ignore=192.0.2.1", NULL};
+	struct deploy_settings s;
+	struct error err;
+
+	deploy_settings_init(&s);
+	for (int i = 0; i < RPD_IGNORED_MAX; i++)
+		assert_int_equal(deploy_option_apply(&s, words, &err), 0);
+	assert_int_equal(deploy_option_apply(&s, words, &err), -EINVAL);
+	assert_int_equal(s.ignore.n, RPD_IGNORED_MAX);
+}
+
 /* `run` and its files have the same options. */
 static void of_run(void **state)
 {
@@ -100,6 +130,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(all_words),
 	        cmocka_unit_test(refused),
+	        cmocka_unit_test(many_ignored),
 	        cmocka_unit_test(of_run),
 	};
 

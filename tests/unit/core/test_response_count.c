@@ -72,15 +72,17 @@ static void steps_of_the_cumulative_histogram(void **state)
 
 static void sums_and_differences(void **state)
 {
-	struct rpd_responses row = {.of = {1, 2, 3, 4, 5, 6}, .time_ns = 70};
+	struct rpd_responses row = {.of = {1, 2, 3, 4, 5, 6}, .time_ns = 70, .asked = 9, .late = 3};
 	struct response_count before, now, since;
 
 	row.times[7] = 8;
-	before = response_count_of(&row);
+	before = response_count_of(&row, 0);
 	now = before;
 	response_count_add(&now, &before);
 	assert_int_equal(now.of[5], 12);
 	assert_int_equal(now.times[7], 16);
+	assert_int_equal(now.asked, 18);
+	assert_int_equal(now.unanswered, 6);
 	since = response_count_since(&now, &before);
 	assert_memory_equal(&since, &before, sizeof(since));
 	assert_int_equal(response_count_final(&since), 1 + 3 + 4 + 5 + 6);
@@ -88,6 +90,38 @@ static void sums_and_differences(void **state)
 	since = response_count_since(&before, &now);
 	assert_int_equal(response_count_final(&since), 0);
 	assert_int_equal(since.time_ns, 0);
+}
+
+#define TICK(n) ((int64_t)(n) << RESPONSE_TICK_LOG)
+
+/* A request is late from just after RESPONSE_LATE_TICKS on, and stays so. */
+static void unanswered(void **state)
+{
+	const uint32_t first = 1000, late = first + RESPONSE_LATE_TICKS + 1;
+	struct rpd_responses row = {};
+
+	for (uint32_t i = 0; i < 5; i++)
+		response_due_add(&row, first);
+	response_due_add(&row, first + 1);
+	response_due_remove(&row, first, first);
+	response_due_remove(&row, first, late - 1);
+	assert_int_equal(response_count_unanswered(&row, TICK(late) - 1), 0);
+	assert_int_equal(response_count_unanswered(&row, TICK(late)), 3);
+	response_due_remove(&row, first, late);
+	assert_int_equal(response_count_unanswered(&row, TICK(late)), 3);
+	assert_int_equal(response_count_unanswered(&row, TICK(late + 1)), 4);
+	assert_int_equal(response_count_unanswered(&row, RESPONSE_COUNT_EVER), 4);
+	/* Another tick takes the place of the first one. */
+	response_due_add(&row, first + RESPONSE_DUE_TICKS);
+	assert_int_equal(row.late, 3);
+	assert_int_equal(response_count_unanswered(&row, TICK(late + 1)), 4);
+	assert_int_equal(response_count_unanswered(&row, RESPONSE_COUNT_EVER), 5);
+	/* Nothing is removed that was not added. */
+	response_due_remove(&row, first, first + 1);
+	response_due_remove(&row, first + 2, first + 3);
+	for (uint32_t i = 0; i < 3; i++)
+		response_due_remove(&row, first + 1, first + 2);
+	assert_int_equal(response_count_unanswered(&row, RESPONSE_COUNT_EVER), 4);
 }
 
 static void classes_have_names(void **state)
@@ -105,6 +139,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(quantiles),
 	        cmocka_unit_test(steps_of_the_cumulative_histogram),
 	        cmocka_unit_test(sums_and_differences),
+	        cmocka_unit_test(unanswered),
 	        cmocka_unit_test(classes_have_names),
 	};
 

@@ -13,12 +13,12 @@ enum {
 };
 
 /* One slot of four; two; all. */
-static void begin_canary(struct rollout *rollout, bool gate)
+static void begin_canary(struct rollout *rollout, bool pauses)
 {
 	const struct slots slots = rollout_bed_first(4);
 	const struct rollout_step steps[] = {
 	        {.n_slots = 1, .permille = 50, .time = TIME, .judged = true, .at_once = true},
-	        {.n_slots = 2, .permille = 250, .time = TIME, .gate = gate, .at_once = true},
+	        {.n_slots = 2, .permille = 250, .time = TIME, .pauses = pauses, .at_once = true},
 	        {.n_slots = 4, .at_once = true},
 	};
 
@@ -89,7 +89,7 @@ static void canary(void **context)
 	assert_int_equal(rollout.step, 1);
 	assert_int_equal(rollout_count(&rollout, ROLLOUT_REPLACED), 2);
 	assert_int_equal(at(&rollout, 10 + 2 * TIME), ROLLOUT_WAIT);
-	assert_int_equal(rollout.halt, ROLLOUT_HALT_GATE);
+	assert_int_equal(rollout.halt, ROLLOUT_HALT_STEP);
 	rollout_promote(&rollout, false);
 	put_in_force(&rollout, 20 + 2 * TIME);
 	assert_int_equal(at(&rollout, 20 + 2 * TIME), ROLLOUT_COMMIT);
@@ -118,7 +118,7 @@ static void judgement_of_step_before(void **context)
 
 /* Each event in each state: what comes next, and why the rollout halts. */
 enum event { PROMOTE, FULL, PAUSE, ABORT, GOOD, NO_TRAFFIC, BAD, FAIL, LATER, LATEST, N_EVENTS };
-enum state { STARTING, IN_FORCE, ASKED, AT_GATE, INCONCLUSIVE, N_STATES };
+enum state { STARTING, IN_FORCE, ASKED, AT_STEP, INCONCLUSIVE, N_STATES };
 
 static void put_into(struct rollout *rollout, enum state state)
 {
@@ -130,7 +130,7 @@ static void put_into(struct rollout *rollout, enum state state)
 	put_in_force(rollout, 0);
 	if (state == ASKED)
 		rollout_pause(rollout, 0);
-	if (state == AT_GATE) {
+	if (state == AT_STEP) {
 		rollout_judge(rollout, ROLLOUT_GOOD);
 		put_in_force(rollout, TIME);
 		assert_int_equal(at(rollout, TIME), ROLLOUT_WAIT);
@@ -171,7 +171,7 @@ static void every_pair(void **context)
 	        [STARTING] = {W, S, W, R, W, W, R, R, W, W},
 	        [IN_FORCE] = {S, S, W, R, W, W, R, R, W, W},
 	        [ASKED] = {S, S, W, R, W, W, R, R, W, R},
-	        [AT_GATE] = {S, S, W, R, W, W, R, R, W, R},
+	        [AT_STEP] = {S, S, W, R, W, W, R, R, W, R},
 	        [INCONCLUSIVE] = {S, S, W, R, W, W, R, R, W, R},
 	};
 
@@ -248,6 +248,118 @@ static void pause_before_flip(void **context)
 	assert_int_equal(at(&rollout, 1), ROLLOUT_FLIP);
 }
 
+/* Does what comes next, up to a gate, and returns how many gates are open there. */
+static size_t go_to_gate(struct rollout *rollout, int64_t now)
+{
+	enum rollout_verdict verdict = ROLLOUT_START;
+
+	while (verdict != ROLLOUT_WAIT && verdict != ROLLOUT_COMMIT) {
+		verdict = at(rollout, now);
+		if (verdict == ROLLOUT_FLIP)
+			rollout_note_flip(rollout, now);
+		for (unsigned int slot = 0; slot < rollout->slots.n; slot++)
+			if (rollout->phase[slot] == ROLLOUT_STARTED)
+				rollout_record(rollout, slot,
+				               rollout->steps[0].at_once ? ROLLOUT_READY
+				                                         : ROLLOUT_REPLACED);
+	}
+	assert_int_equal(rollout->at_gate, verdict == ROLLOUT_WAIT);
+	return rollout->n_open;
+}
+
+/* Before the start, each step, and the promotion; a step is judged while the gate behind it is
+ * shut. */
+static void gates(void **context)
+{
+	struct rollout rollout;
+
+	begin_canary(&rollout, false);
+	rollout.gated = true;
+	assert_int_equal(go_to_gate(&rollout, 1), 0);
+	assert_int_equal(rollout_next_time(&rollout), 1 + DEADLINE);
+	assert_int_equal(rollout_count(&rollout, ROLLOUT_PENDING), 4);
+	rollout_open_gate(&rollout);
+	assert_int_equal(go_to_gate(&rollout, 2), 1);
+	assert_int_equal(rollout_count(&rollout, ROLLOUT_READY), 1);
+	rollout_open_gate(&rollout);
+	assert_int_equal(at(&rollout, 3), ROLLOUT_FLIP);
+	rollout_note_flip(&rollout, 3);
+	assert_int_equal(at(&rollout, 3 + TIME), ROLLOUT_WAIT);
+	assert_false(rollout.at_gate); /* it is not judged yet */
+	rollout_judge(&rollout, ROLLOUT_GOOD);
+	assert_int_equal(go_to_gate(&rollout, 3 + TIME), 2);
+	assert_int_equal(rollout_count(&rollout, ROLLOUT_REPLACED), 1);
+	rollout_judge(&rollout, ROLLOUT_UNKNOWN);
+	assert_int_equal(at(&rollout, 3 + TIME), ROLLOUT_WAIT);
+	assert_false(rollout.at_gate);
+	rollout_judge(&rollout, ROLLOUT_GOOD);
+	assert_int_equal(go_to_gate(&rollout, 3 + TIME), 2);
+	rollout_open_gate(&rollout);
+	assert_int_equal(at(&rollout, 4 + TIME), ROLLOUT_START);
+	rollout_record(&rollout, 1, ROLLOUT_READY);
+	assert_int_equal(at(&rollout, 4 + TIME), ROLLOUT_FLIP); /* the step's gate is open */
+	rollout_note_flip(&rollout, 4 + TIME);
+	assert_int_equal(go_to_gate(&rollout, 4 + 2 * TIME), 3);
+	rollout_open_gate(&rollout);
+	assert_int_equal(go_to_gate(&rollout, 5 + 2 * TIME), 4);
+	assert_int_equal(rollout_count(&rollout, ROLLOUT_REPLACED), 4);
+}
+
+/* Of blue-green: before the start, and before the flip. Of a rolling one: before it is committed
+ * to. */
+static void gates_of_one_step(void **context)
+{
+	for (int at_once = 0; at_once < 2; at_once++) {
+		const struct slots slots = rollout_bed_first(3);
+		const struct rollout_step step = {.n_slots = 3, .at_once = at_once};
+		struct rollout rollout;
+
+		rollout_begin(&rollout, &slots, 2, false);
+		rollout_set_steps(&rollout, &step, 1);
+		rollout.gated = true;
+		assert_int_equal(go_to_gate(&rollout, 1), 0);
+		assert_int_equal(rollout_next_time(&rollout), 0);
+		rollout_open_gate(&rollout);
+		assert_int_equal(go_to_gate(&rollout, 1), 1);
+		assert_int_equal(
+		        rollout_count(&rollout, at_once ? ROLLOUT_READY : ROLLOUT_REPLACED), 3);
+		rollout_open_gate(&rollout);
+		assert_int_equal(go_to_gate(&rollout, 1), 2);
+		assert_int_equal(rollout_count(&rollout, ROLLOUT_REPLACED), 3);
+	}
+}
+
+/* A gate that does not open halts the rollout; a person opens it. */
+static void gate_stays_shut(void **context)
+{
+	struct rollout rollout;
+
+	begin_canary(&rollout, false);
+	rollout.gated = true;
+	go_to_gate(&rollout, 1);
+	assert_int_equal(at(&rollout, DEADLINE), ROLLOUT_WAIT);
+	assert_int_equal(rollout.halt, ROLLOUT_GOES_ON);
+	assert_int_equal(at(&rollout, 1 + DEADLINE), ROLLOUT_WAIT);
+	assert_int_equal(rollout.halt, ROLLOUT_HALT_GATE);
+	rollout_promote(&rollout, false);
+	assert_int_equal(rollout.halt, ROLLOUT_GOES_ON);
+	assert_int_equal(go_to_gate(&rollout, 2 + DEADLINE), 1);
+	rollout_promote(&rollout, false); /* before the deadline, too */
+	assert_int_equal(at(&rollout, 2 + DEADLINE), ROLLOUT_FLIP);
+	rollout_note_flip(&rollout, 2 + DEADLINE);
+	rollout_judge(&rollout, ROLLOUT_GOOD);
+	assert_int_equal(go_to_gate(&rollout, 2 + TIME + DEADLINE), 2);
+	assert_int_equal(at(&rollout, 2 + TIME + 2 * DEADLINE), ROLLOUT_WAIT);
+	assert_int_equal(rollout.halt, ROLLOUT_HALT_GATE);
+	assert_int_equal(at(&rollout, 2 + TIME + 2 * DEADLINE + TIMEOUT), ROLLOUT_ROLLBACK);
+	begin_canary(&rollout, false);
+	rollout.gated = true;
+	go_to_gate(&rollout, 1);
+	rollout_promote(&rollout, true); /* all gates */
+	assert_int_equal(go_to_gate(&rollout, 2), 1);
+	assert_int_equal(rollout_count(&rollout, ROLLOUT_REPLACED), 4);
+}
+
 static size_t random_steps(struct rollout_step *steps, unsigned int n_slots)
 {
 	size_t n = 1 + seed_next(5);
@@ -261,7 +373,7 @@ static size_t random_steps(struct rollout_step *steps, unsigned int n_slots)
 		                                                       : 1,
 		                                 .permille = i + 1 == n ? 0 : permille,
 		                                 .time = seed_next(TIME),
-		                                 .gate = seed_next(4) == 0,
+		                                 .pauses = seed_next(4) == 0,
 		                                 .judged = seed_next(2),
 		                                 .at_once = true};
 	}
@@ -292,6 +404,11 @@ static void random_event(struct rollout *rollout, int64_t now)
 	case 5:
 		if (rollout->in_force)
 			rollout_judge(rollout, seed_next(20) ? ROLLOUT_GOOD : ROLLOUT_BAD);
+		break;
+	case 6:
+	case 7:
+		if (rollout->at_gate)
+			rollout_open_gate(rollout);
 		break;
 	default:
 		if (rollout->phase[slot] == ROLLOUT_STARTED)
@@ -334,6 +451,7 @@ static void random_deployments(void **context)
 		rollout.keeps_old = true;
 		rollout.deadline = DEADLINE;
 		rollout.pause_timeout = TIMEOUT;
+		rollout.gated = seed_next(2);
 		while (verdict != ROLLOUT_COMMIT && verdict != ROLLOUT_ROLLBACK) {
 			const int64_t time = rollout_next_time(&rollout);
 
@@ -372,6 +490,9 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(no_traffic_pauses),
 	        cmocka_unit_test(no_old_worker),
 	        cmocka_unit_test(pause_before_flip),
+	        cmocka_unit_test(gates),
+	        cmocka_unit_test(gates_of_one_step),
+	        cmocka_unit_test(gate_stays_shut),
 	        cmocka_unit_test(random_deployments),
 	};
 

@@ -18,11 +18,11 @@ static void parsed(void **context)
 	assert_int_equal(shares.n, 3);
 	assert_int_equal(shares.at[0].permille, 50);
 	assert_int_equal(shares.at[0].time, 120 * NS_PER_S);
-	assert_false(shares.at[0].gate);
+	assert_false(shares.at[0].pauses);
 	assert_int_equal(shares.at[1].permille, 250);
 	assert_int_equal(shares.at[2].permille, 500);
 	assert_int_equal(shares.at[2].time, 0);
-	assert_true(shares.at[2].gate);
+	assert_true(shares.at[2].pauses);
 }
 
 static void refused(void **context)
@@ -78,10 +78,10 @@ static void planned(void **context)
 	assert_int_equal(rollout_steps_plan(DEPLOY_CANARY, &shares, 8, steps), 4);
 	assert_int_equal(steps[0].n_slots, 1);
 	assert_int_equal(steps[0].permille, 50);
-	assert_true(steps[0].judged && steps[0].at_once && !steps[0].gate);
+	assert_true(steps[0].judged && steps[0].at_once && !steps[0].pauses);
 	assert_int_equal(steps[1].n_slots, 2);
 	assert_int_equal(steps[2].n_slots, 7); /* one is left for the others */
-	assert_true(steps[2].gate);
+	assert_true(steps[2].pauses);
 	assert_int_equal(steps[3].n_slots, 8);
 	assert_int_equal(steps[3].permille, 0);
 	/* A second slot of one worker. */

@@ -148,10 +148,10 @@ static void immediate_first(void **context)
 {
 	look_at(VERDICT_RESETS, 4, 6, 1, 54, 0);
 	add(VERDICT_RESETS, 6, 1, 54, 0);
-	add(VERDICT_ENDED, 1, 1, 0, 0);
-	expect(VERDICT_EARLY, VERDICT_BAD, VERDICT_BECAUSE_IMMEDIATE, VERDICT_ENDED);
+	add(VERDICT_CHECK, 1, 1, 0, 0);
+	expect(VERDICT_EARLY, VERDICT_BAD, VERDICT_BECAUSE_IMMEDIATE, VERDICT_CHECK);
 	assert_true(verdict_report(&state, VERDICT_RESETS).answer == VERDICT_BAD);
-	assert_true(evidence(VERDICT_ENDED) == 0);
+	assert_true(evidence(VERDICT_CHECK) == 0);
 }
 
 /* What came before the step, with other signals, is not judged. */
@@ -178,20 +178,27 @@ static void each_signal(void **context)
 	}
 }
 
-/* 7 signals and 1 % of false alarms: 700. Three of them also with max-error-rate: 1,000. */
+/* 6 signals and 1 % of false alarms: 600. Three of them also with max-error-rate: 900. Only one of
+ * them, if responses are not counted. */
 static void threshold(void **context)
 {
 	struct verdict_rules rules = verdict_bed_rules;
 
-	assert_true(verdict_report(&state, VERDICT_RESETS).threshold == 700);
-	assert_true(verdict_report(&state, VERDICT_ENDED).threshold == 0);
+	assert_true(verdict_report(&state, VERDICT_RESETS).threshold == 600);
+	assert_true(verdict_report(&state, VERDICT_CHECK).threshold == 0);
 	rules.confidence = 950;
 	begin_with(&rules);
-	assert_true(verdict_report(&state, VERDICT_RESETS).threshold == 140);
+	assert_true(verdict_report(&state, VERDICT_RESETS).threshold == 120);
 	rules.confidence = 990;
 	rules.max_error_rate = 10;
 	begin_with(&rules);
-	assert_true(verdict_report(&state, VERDICT_RESETS).threshold == 1000);
+	assert_true(verdict_report(&state, VERDICT_RESETS).threshold == 900);
+	rules.http = 0;
+	begin_with(&rules);
+	assert_true(verdict_report(&state, VERDICT_RESETS).threshold == 200);
+	rules.max_error_rate = 0;
+	begin_with(&rules);
+	assert_true(verdict_report(&state, VERDICT_RESETS).threshold == 100);
 }
 
 /* The evidence of one step is there in the next, at another share. */
@@ -394,7 +401,7 @@ static void not_a_state(void **context)
 	REFUSED(of[VERDICT_HTTP_5XX].test.parts[3], NAN);
 	REFUSED(of[VERDICT_HTTP_5XX].test.parts[3], -1);
 	REFUSED(of[VERDICT_HTTP_5XX].limit.parts[3], 1e20);
-	REFUSED(of[VERDICT_QUEUE_WAIT].limit.parts[0], INFINITY);
+	REFUSED(of[VERDICT_SLOW_P99].limit.parts[0], INFINITY);
 }
 
 int main(int argc, char **argv)

@@ -41,7 +41,7 @@ static void by_evidence(void **context)
 	verdict_bed_add(&counts.of[VERDICT_HTTP_5XX], 40, 3, 760, 0);
 	verdict_look(&state, &counts, VERDICT_EARLY);
 	verdict_bed_add(&counts.of[VERDICT_HTTP_5XX], 20, 1, 380, 0);
-	expect(VERDICT_LATE, "responses 5xx: 6 of 460 (new), 9 of 8,740 (old): evidence 58 of 700");
+	expect(VERDICT_LATE, "responses 5xx: 6 of 460 (new), 9 of 8,740 (old): evidence 58 of 600");
 	verdict_text_signal(&state, VERDICT_RESETS, text);
 	assert_string_equal(text, "reset connections: not seen");
 	verdict_bed_add(&counts.of[VERDICT_HTTP_5XX], 10, 5, 190, 0);
@@ -49,7 +49,7 @@ static void by_evidence(void **context)
 	verdict_bed_add(&counts.of[VERDICT_HTTP_5XX], 10, 1, 190, 0);
 	expect(VERDICT_EARLY,
 	       "responses 5xx: 12 of 480 (new), 9 of 9,120 (old): evidence 5,670 of "
-	       "700");
+	       "600");
 }
 
 static void little_evidence(void **context)
@@ -59,17 +59,19 @@ static void little_evidence(void **context)
 	verdict_text_signal(&state, VERDICT_SLOW_P99, text);
 	assert_string_equal(text,
 	                    "responses slower than p99: 10 of 1,000 (new), 12,345 of 1,234,567 "
-	                    "(old): evidence 0.8 of 700");
+	                    "(old): evidence 0.8 of 600");
 }
 
 static void immediate(void **context)
 {
-	verdict_bed_add(&counts.of[VERDICT_ENDED], 0, 1, 0, 0);
-	expect(VERDICT_EARLY, "workers that ended: 1 (new)");
+	verdict_bed_add(&counts.of[VERDICT_CHECK], 0, 1, 0, 0);
+	expect(VERDICT_EARLY, "failed checks: 1 (new)");
 }
 
 static void waiting(void **context)
 {
+	rules.http = 0;
+	begin_again();
 	expect(VERDICT_EARLY, "0 connections of the new version so far in this step");
 	expect(VERDICT_LATE, "the new version got no connection in this step");
 	verdict_bed_add(&counts.of[VERDICT_RESETS], 37, 0, 703, 0);
@@ -85,6 +87,7 @@ static void waiting(void **context)
 
 static void check(void **context)
 {
+	rules.http = 0;
 	rules.check = 1;
 	begin_again();
 	verdict_bed_add(&counts.of[VERDICT_RESETS], 100, 0, 1900, 0);
@@ -100,19 +103,21 @@ static void limit(void **context)
 	verdict_bed_add(&counts.of[VERDICT_HTTP_5XX], 1000, 16, 19000, 0);
 	expect(VERDICT_LATE,
 	       "responses 5xx: 16 of 1,000 (new), 0 of 19,000 (old): evidence 3.4 of "
-	       "1,000, above max-error-rate 1.5%");
+	       "900, above max-error-rate 1.5%");
 	for (unsigned int look = 0; look < 7; look++) {
 		verdict_bed_add(&counts.of[VERDICT_HTTP_5XX], 250, 30, 4750, 800);
 		verdict_look(&state, &counts, VERDICT_EARLY);
 	}
 	expect(VERDICT_EARLY,
-	       "responses 5xx: 226 of 2,750 (new), 5,600 of 52,250 (old): evidence "
-	       "4,048 of 1,000 against max-error-rate 1.5%");
+	       "responses 5xx: 196 of 2,500 (new), 4,800 of 47,500 (old): evidence "
+	       "964 of 900 against max-error-rate 1.5%");
 }
 
 /* Without HTTP, the text says what was judged; not if responses are not counted at all. */
 static void without_http(void **context)
 {
+	rules.http = 0;
+	begin_again();
 	verdict_bed_add(&counts.of[VERDICT_RESETS], 100, 0, 1900, 0);
 	expect(VERDICT_LATE, "100 connections of the new version in this step, nothing against it");
 	rules.http = 1;

@@ -11,6 +11,7 @@ const struct verdict_rules verdict_bed_rules = {
         .tolerate = 150,
         .confidence = 990,
         .min_samples = 100,
+        .http = 1,
 };
 
 unsigned int verdict_bed_runs(unsigned int few, unsigned int many)

@@ -8,7 +8,8 @@
 #include "core/latency_baseline.h"
 #include "core/verdict.h"
 
-/* As in struct deploy_settings: 1.5 times, 99 %, 100 samples, no limit, no check. */
+/* As in struct deploy_settings: 1.5 times, 99 %, 100 samples, no limit, no check. Responses are
+ * counted. */
 extern const struct verdict_rules verdict_bed_rules;
 
 /* More runs with tools/test --full. */

@@ -73,6 +73,10 @@ static void lines(void **state)
 	       "web: canary from v1 to v2: step 1 of 3: v2 has 5.0 % of new connections (1 of 8 "
 	       "workers)\n");
 	expect(deployment_view_print_line,
+	       deployment("\"phase\": \"progressing\", \"gate\": \"promotion\""),
+	       "web: canary from v1 to v2: step 1 of 3: v2 has 5.0 % of new connections (1 of 8 "
+	       "workers), asks the gate before the promotion\n");
+	expect(deployment_view_print_line,
 	       deployment("\"outcome\": \"aborted\", \"reason\": \"resets\""),
 	       "web: canary from v1 to v2: aborted: v2 has 5.0 % of new connections (1 of 8 "
 	       "workers); resets\n");
@@ -82,7 +86,7 @@ static void lines(void **state)
 static void news(void **state)
 {
 	static const char *const others[] = {"\"phase\": \"paused\"", "\"outcome\": \"promoted\"",
-	                                     "\"verdict\": \"good\""};
+	                                     "\"verdict\": \"good\"", "\"gate\": \"start\""};
 	struct json_object *d = deployment(""),
 	                   *same = deployment("\"seconds\": 3.0, \"reason\": \"7 samples\"");
 
