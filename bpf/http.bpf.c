@@ -59,18 +59,10 @@ static __always_inline bool http_is_our_port(__u32 port)
 	return our && our->has[(port & 0xffff) / 64] >> port % 64 & 1;
 }
 
-/* The connection of a packet; NULL if it isn't one of the service's. */
-static __always_inline struct bpf_sock *http_find_connection(struct __sk_buff *skb)
+/* The connection of a packet's socket @sk; NULL if the socket is none. */
+static __always_inline struct bpf_tcp_sock *http_find_connection(struct bpf_sock *sk)
 {
-	struct bpf_sock *sk = skb->sk;
-
-	if (!sk)
-		return NULL;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk || sk->protocol != IPPROTO_TCP || sk->state == HTTP_LISTEN ||
-	    !http_is_our_port(sk->src_port))
-		return NULL;
-	return sk;
+	return sk && sk->state != HTTP_LISTEN ? bpf_tcp_sock(sk) : NULL;
 }
 
 /* Makes the exchange of a connection; NULL if the connection is not counted. */
@@ -97,9 +89,15 @@ static __always_inline struct http_exchange *http_begin(struct bpf_sock *sk)
 static __always_inline struct http_exchange *
 http_find_exchange(struct __sk_buff *skb, struct bpf_sock *sk, struct http_segment *ret)
 {
-	struct http_exchange *it = bpf_sk_storage_get(&exchanges, sk, NULL, 0);
+	const __u32 at = http_packet_read(skb, ret);
+	struct http_exchange *it;
 
-	if ((it && it->flags & HTTP_OPAQUE) || !http_packet_read(skb, ret))
+	if (!at)
+		return NULL;
+	it = bpf_sk_storage_get(&exchanges, sk, NULL, 0);
+	if (it ? it->flags & HTTP_OPAQUE : !http_is_our_port(sk->src_port))
+		return NULL;
+	if (!http_packet_read_head(skb, at, ret))
 		return NULL;
 	return it ? it : http_begin(sk);
 }
@@ -108,16 +106,32 @@ http_find_exchange(struct __sk_buff *skb, struct bpf_sock *sk, struct http_segme
  * program, which the verifier needs. */
 #define HTTP_FORGET(value) asm volatile("" : "+r"(value))
 
-static __always_inline void http_count(struct bpf_sock *sk, __u32 class, __u64 now, __u64 ns)
+/* The connection's account. It stays the same when the server has sent something, as a connection
+ * migrates only before it is accepted. */
+static __always_inline __u32 http_account(struct bpf_sock *sk, struct http_exchange *it)
 {
-	const __u64 *tag = conn_table_find(sk);
-	struct rpd_responses *row;
-	__u32 account, bucket;
+	const __u64 *tag;
+	__u32 account;
 
-	if (!tag)
-		return;
-	account = *tag & RPD_TAG_ACCOUNT;
-	row = bpf_map_lookup_elem(&responses, &account);
+	if (it->flags & HTTP_SETTLED)
+		return it->account;
+	tag = conn_table_find(sk);
+	account = tag ? *tag & RPD_TAG_ACCOUNT : RPD_TAG_NONE;
+	if (it->flags & HTTP_OPEN)
+		return account;
+	it->account = account;
+	if (it->flags & HTTP_SENT)
+		it->flags |= HTTP_SETTLED;
+	return account;
+}
+
+static __always_inline void http_count(struct bpf_sock *sk, struct http_exchange *it, __u32 class,
+                                       __u64 now, __u64 ns)
+{
+	const __u32 account = http_account(sk, it);
+	struct rpd_responses *row = bpf_map_lookup_elem(&responses, &account);
+	__u32 bucket;
+
 	HTTP_FORGET(class);
 	if (!row || class >= RESPONSE_CLASS_MAX)
 		return;
@@ -140,16 +154,12 @@ static __always_inline void http_track(struct bpf_sock *sk, struct http_exchange
 	const __u32 tick = it->asked_at >> RESPONSE_TICK_LOG;
 	const bool is_open = it->flags & HTTP_OPEN, is_due = http_exchange_is_due(it);
 	struct rpd_responses *row;
-	const __u64 *tag;
 	__u32 account;
 
 	if (is_open == is_due && (!is_due || tick == was))
 		return;
-	tag = is_open ? NULL : conn_table_find(sk);
-	if (tag)
-		it->account = *tag & RPD_TAG_ACCOUNT;
-	account = it->account;
-	row = is_open || tag ? bpf_map_lookup_elem(&responses, &account) : NULL;
+	account = is_open ? it->account : http_account(sk, it);
+	row = bpf_map_lookup_elem(&responses, &account);
 	it->flags = row && is_due ? it->flags | HTTP_OPEN : it->flags & ~HTTP_OPEN;
 	if (!row)
 		return;
@@ -166,12 +176,11 @@ static __always_inline void http_track(struct bpf_sock *sk, struct http_exchange
  * the sequence number, which may be forged: then it must not decide what has come. Other segments
  * are left out, too: what came before, and what comes out of order. A client that does not pipeline
  * begins no request out of order, as it has got the whole response to the last one. */
-static __always_inline bool http_is_next(struct bpf_sock *sk, const struct http_exchange *it,
+static __always_inline bool http_is_next(const struct bpf_tcp_sock *tcp,
+                                         const struct http_exchange *it,
                                          const struct http_segment *segment)
 {
-	struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
-
-	if (!tcp || !http_exchange_is_before(tcp->rcv_nxt, segment->end))
+	if (!http_exchange_is_before(tcp->rcv_nxt, segment->end))
 		return false;
 	return !http_exchange_is_before(tcp->rcv_nxt, segment->seq) ||
 	       (it->flags & HTTP_CAME && segment->seq == it->received);
@@ -180,16 +189,17 @@ static __always_inline bool http_is_next(struct bpf_sock *sk, const struct http_
 SEC("cgroup_skb/ingress")
 int rpd_http_in(struct __sk_buff *skb)
 {
-	struct bpf_sock *sk = http_find_connection(skb);
+	struct bpf_sock *sk = skb->sk;
+	const struct bpf_tcp_sock *tcp = http_find_connection(sk);
 	struct http_segment segment = {};
 	struct http_exchange *it;
 	__u64 now;
 	__u32 was;
 
-	if (!sk)
+	if (!tcp)
 		return HTTP_PASS;
 	it = http_find_exchange(skb, sk, &segment);
-	if (!it || !http_is_next(sk, it, &segment))
+	if (!it || !http_is_next(tcp, it, &segment))
 		return HTTP_PASS;
 	now = bpf_ktime_get_ns();
 	was = it->asked_at >> RESPONSE_TICK_LOG;
@@ -201,22 +211,22 @@ int rpd_http_in(struct __sk_buff *skb)
 SEC("cgroup_skb/egress")
 int rpd_http_out(struct __sk_buff *skb)
 {
-	struct bpf_sock *sk = http_find_connection(skb);
+	struct bpf_sock *sk = skb->sk;
 	struct http_segment segment = {};
 	struct http_exchange *it;
 	__u64 ns = 0, now;
 	int class;
 
-	if (!sk)
+	if (!http_find_connection(sk))
 		return HTTP_PASS;
 	it = http_find_exchange(skb, sk, &segment);
 	if (!it)
 		return HTTP_PASS;
 	now = bpf_ktime_get_ns();
 	class = http_exchange_send(it, &segment, now, &ns);
-	if (class != HTTP_NO_RESPONSE)
-		http_count(sk, class, now, ns);
 	http_track(sk, it, it->asked_at >> RESPONSE_TICK_LOG, now);
+	if (class != HTTP_NO_RESPONSE)
+		http_count(sk, it, class, now, ns);
 	return HTTP_PASS;
 }
 

@@ -45,13 +45,14 @@
 #define HTTP_HEAD_MAX   16 /* a power of two */
 #define HTTP_STATUS_MIN 12 /* "HTTP/1.1 200" */
 
-#define HTTP_FRESH  0x01 /* the server has sent nothing yet */
-#define HTTP_CAME   0x02 /* answered and received are valid */
-#define HTTP_SENT   0x04 /* sent is valid */
-#define HTTP_DUE    0x08 /* a request has begun, and its response has not */
-#define HTTP_UNSURE 0x10 /* the client pipelines */
-#define HTTP_OPAQUE 0x20 /* is not HTTP/1, or not any more */
-#define HTTP_OPEN   0x40 /* what is due is counted in the row of `account` */
+#define HTTP_FRESH   0x01 /* the server has sent nothing yet */
+#define HTTP_CAME    0x02 /* answered and received are valid */
+#define HTTP_SENT    0x04 /* sent is valid */
+#define HTTP_DUE     0x08 /* a request has begun, and its response has not */
+#define HTTP_UNSURE  0x10 /* the client pipelines */
+#define HTTP_OPAQUE  0x20 /* is not HTTP/1, or not any more */
+#define HTTP_OPEN    0x40 /* what is due is counted in the row of `account` */
+#define HTTP_SETTLED 0x80 /* the account does not change any more */
 
 /* What is known of a connection. Numbers of bytes are TCP sequence numbers. */
 struct http_exchange {
@@ -61,7 +62,7 @@ struct http_exchange {
 	__u32 begun;    /* with HTTP_DUE: where the request begins */
 	__u32 sent;     /* the end of what was sent */
 	__u32 flags;
-	__u32 account; /* with HTTP_OPEN */
+	__u32 account; /* with HTTP_OPEN or HTTP_SETTLED */
 };
 
 /* A TCP segment with data. */

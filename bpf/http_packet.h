@@ -42,32 +42,52 @@ struct http_start {
 	struct tcphdr tcp;
 };
 
-/* Reads the segment. Returns false if the packet has no data. */
-static __always_inline bool http_packet_read(struct __sk_buff *skb, struct http_segment *ret)
+/* Reads the beginning of the packet. The headers are nearly always in the memory that the program
+ * reads without a helper. */
+static __always_inline bool http_packet_read_start(struct __sk_buff *skb, struct http_start *ret)
+{
+	const struct http_start *start = (void *)(long)skb->data;
+
+	if ((void *)(start + 1) > (void *)(long)skb->data_end)
+		return bpf_skb_load_bytes(skb, 0, ret, sizeof(*ret)) == 0;
+	*ret = *start;
+	return true;
+}
+
+/* Reads the headers. Returns where the data of the packet begins; 0 if it has none. */
+static __always_inline __u32 http_packet_read(struct __sk_buff *skb, struct http_segment *ret)
 {
 	struct http_start start;
-	__u32 at = 0, size, last;
+	__u32 at = 0;
 
-	if (bpf_skb_load_bytes(skb, 0, &start, sizeof(start)) < 0)
-		return false;
+	if (!http_packet_read_start(skb, &start))
+		return 0;
 	if (start.ip[0] >> 4 == 4)
 		at = (start.ip[0] & 15) * 4;
 	else if (start.ip[0] >> 4 == 6)
 		at = http_packet_find_tcp6(skb, start.ip[6]);
 	if (!at)
-		return false;
+		return 0;
 	if (at != sizeof(start.ip) &&
 	    bpf_skb_load_bytes(skb, at, &start.tcp, sizeof(start.tcp)) < 0)
-		return false;
+		return 0;
 	at += start.tcp.doff * 4;
 	if (skb->len <= at)
-		return false;
-	size = skb->len - at;
+		return 0;
 	ret->seq = bpf_ntohl(start.tcp.seq);
-	ret->end = ret->seq + size;
+	ret->end = ret->seq + skb->len - at;
 	ret->ack = bpf_ntohl(start.tcp.ack_seq);
+	return at;
+}
+
+/* Reads the first bytes of the data, which begins at @at. */
+static __always_inline bool http_packet_read_head(struct __sk_buff *skb, __u32 at,
+                                                  struct http_segment *ret)
+{
+	const __u32 size = skb->len - at;
 	/* Less one, since Linux 6.1 does not learn from a comparison that a number is not 0. */
-	last = size > HTTP_HEAD_MAX ? HTTP_HEAD_MAX - 1 : size - 1;
+	__u32 last = size > HTTP_HEAD_MAX ? HTTP_HEAD_MAX - 1 : size - 1;
+
 	asm volatile("" : "+r"(last)); /* else the compiler hides the bounds from the verifier */
 	ret->n_head = (last & (HTTP_HEAD_MAX - 1)) + 1;
 	return bpf_skb_load_bytes(skb, at, ret->head, ret->n_head) == 0;

@@ -1,204 +1,29 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""The steps of tools/demo, which starts this program in separate namespaces. Argument: the build
-folder.
+"""The steps of tools/demo, which starts this program in separate namespaces and in a control group.
+Arguments: the build folder, the control group, and "deploy" for this step only.
 
 Each step runs a command as a user would type it, generates load, draws how many connections each
 worker got, and checks what reuseportd promises. Exit status 1 if a promise was not kept.
 """
 
 import json
-import os
-import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 
-WORKERS = 8
-PORT = 8080
-NODE_WORKERS, NODE_PORT, NODE_RATE = 4, 8081, 500
-FOLDER = Path("/run/demo")  # on the namespace's own tmpfs
+from demo_servers import (FOLDER, NODE_PORT, NODE_RATE, NODE_WORKERS, PORT, SHOP_PORT, WORKERS,
+                          Nginx, Shop, hang_one, start_node)
+from demo_terminal import (BUILD, broken, chart, headline, print_line, promise, reuseportd, status,
+                           styled)
+
 BPFFS = Path("/sys/fs/bpf")
-BAR = 22
 SETTLE = 1.0  # seconds of load before, between and after the commands
-
-BUILD = Path(sys.argv[1] if len(sys.argv) > 1 else "build")
-REUSEPORTD = BUILD / "user/reuseportd"
+TICK = 0.5  # seconds of a line in a chart over time
 LOADGEN = BUILD / "tests/harness/loadgen"
-
-# Each answer names its worker process. All paths are in the folder of the demo.
-NGINX_CONF = """
-user www-data;
-daemon off;
-worker_processes {workers};
-pid {folder}/pid;
-error_log stderr error;
-events {{ worker_connections 2048; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder};
-    proxy_temp_path {folder};
-    fastcgi_temp_path {folder};
-    uwsgi_temp_path {folder};
-    scgi_temp_path {folder};
-    keepalive_timeout 300;
-    server {{
-        listen {port} reuseport;
-        default_type text/plain;
-        add_header X-Worker $pid;
-        return 200 "hello from worker $pid\\n";
-    }}
-}}
-"""
-
-# Listens on the descriptor that is its argument. /hang: an endless loop, once the answer is sent.
-NODE = """
-require('http').createServer((request, response) => {
-    response.setHeader('X-Worker', process.pid);
-    response.end('hello\\n', () => { while (request.url === '/hang'); });
-}).listen({fd: Number(process.argv[1])});
-"""
-
-broken = []  # promises that were not kept
-
-
-# ---- On the terminal ----
-
-def styled(style, text):
-    codes = {"bold": "1", "good": "32", "bad": "1;31", "dim": "2"}
-    plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ
-    return text if plain else f"\033[{codes[style]}m{text}\033[0m"
-
-
-def print_line(text=""):
-    print(text, flush=True)
-
-
-def headline(text):
-    print_line("\n" + styled("bold", text) + "\n")
-
-
-def promise(kept, text):
-    if not kept:
-        broken.append(text)
-    print_line("  " + (styled("good", "[kept]   ") if kept else styled("bad", "[BROKEN] ")) + text)
-
-
-def bar(value, longest):
-    utf8 = (sys.stdout.encoding or "").lower().startswith("utf")
-    block, width = ("█" if utf8 else "#"), round(BAR * value / longest) if longest else 0
-    return block * max(width, 1 if value else 0)
-
-
-def chart(labels, *columns):
-    """Prints columns side by side: a title, and a bar and a count for each label."""
-    print_line("  " + " " * 12 + "".join(f"{title:<{BAR + 11}}" for title, _ in columns).rstrip())
-    for i, label in enumerate(labels):
-        line = f"  {label:<12}"
-        for _, values in columns:
-            drawn = f"{bar(values[i], max(values))} {values[i]:,}".lstrip()
-            line += f"{drawn:<{BAR + 11}}"
-        print_line(line.rstrip())
-    print_line()
-
-
-def unevenness(values):
-    idle = sum(value == 0 for value in values)
-    text = f"the busiest has {max(values) * len(values) / sum(values):.2f} times its share"
-    return text + (f", {idle} of {len(values)} have none" if idle else "")
-
-
-# ---- Commands ----
-
-def reuseportd(*arguments, echo=True):
-    """Prints and runs a command. Returns its output."""
-    words = [str(word) for word in arguments]
-    if echo:
-        print_line("  " + styled("bold", "$ reuseportd " + " ".join(words)))
-    done = subprocess.run([REUSEPORTD, *words], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        print_line(done.stderr.rstrip())
-        sys.exit(f"tools/demo: `reuseportd {' '.join(words)}` failed")
-    if echo:
-        for line in done.stdout.rstrip().splitlines():
-            print_line("  " + styled("dim", line) if line else "")
-        print_line()
-    return done.stdout
-
-
-def status(*service):
-    return json.loads(reuseportd("status", *service, "--json", echo=False))
-
-
-# ---- Servers ----
-
-class Nginx:
-    """An nginx. All its workers listen on the port once the constructor returns."""
-
-    def __init__(self, name, workers):
-        before = set(nginx_workers())
-        folder = FOLDER / name
-        folder.mkdir(parents=True)
-        conf = folder / "nginx.conf"
-        conf.write_text(NGINX_CONF.format(workers=workers, folder=folder, port=PORT))
-        subprocess.Popen(["nginx", "-e", "stderr", "-p", folder, "-c", conf])
-        wait_until(lambda: len(self.find(before)) == workers, "nginx did not start")
-        self.pids = self.find(before)
-
-    @staticmethod
-    def find(before):
-        return [pid for pid in nginx_workers() if pid not in before and polls(pid)]
-
-
-def start_node():
-    """Starts a Node server with a listener of its own. Returns its process once it polls."""
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind(("127.0.0.1", NODE_PORT))
-        listener.listen(511)
-        process = subprocess.Popen(["node", "-e", NODE, str(listener.fileno())],
-                                   pass_fds=[listener.fileno()])
-    wait_until(lambda: polls(process.pid), "Node did not start")
-    return process
-
-
-def hang_one():
-    """Makes the worker that gets the next connection hang. Returns its pid."""
-    with socket.create_connection(("127.0.0.1", NODE_PORT), 10) as client:
-        client.sendall(b"GET /hang HTTP/1.1\r\nHost: demo\r\n\r\n")
-        return int(re.search(rb"X-Worker: (\d+)", client.recv(4096))[1])
-
-
-def nginx_workers():
-    """The pids of all nginx workers in this process namespace."""
-    pids = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if (folder / "cmdline").read_bytes().startswith(b"nginx: worker process"):
-                pids.append(int(folder.name))
-        except OSError:
-            pass  # the process has just ended
-    return sorted(pids)
-
-
-def polls(pid):
-    """Whether the process has an epoll instance that watches a descriptor."""
-    try:
-        return any("tfd:" in info.read_text() for info in Path(f"/proc/{pid}/fdinfo").iterdir())
-    except OSError:
-        return False
-
-
-def wait_until(ready, complaint):
-    deadline = time.monotonic() + 10
-    while not ready():
-        if time.monotonic() > deadline:
-            sys.exit(f"tools/demo: {complaint}")
-        time.sleep(0.02)
 
 
 # ---- Load ----
@@ -246,17 +71,23 @@ class FullLoad:
         time.sleep(SETTLE)
         self.client.send_signal(signal.SIGTERM)
         self.result = report(self.client)
-        self.connections = []
+        self.connections, self.errors = [], []
         for line in self.log.read_text().splitlines():
             begin, end, _, worker, outcome = line.split()
             if outcome == "ok":
                 self.connections.append((int(begin) / 1e6, int(worker), int(end) / 1e6))
+            elif outcome == "bad_answer":
+                self.errors.append(int(begin) / 1e6)
         self.log.unlink()
         return self.result["failed"]
 
     def between(self, start, end):
         """Answers by pid, of the connections that began in that time (of time.monotonic())."""
         return Counter(pid for begin, pid, _ in self.connections if start <= begin < end)
+
+    def errors_between(self, start, end):
+        """How many connections of that time were answered with an error."""
+        return sum(start <= begin < end for begin in self.errors)
 
     def waiting(self, moment):
         """How many connections waited at that time for more than half a second."""
@@ -269,6 +100,12 @@ class FullLoad:
 
 def listed(counts, pids):
     return [counts[pid] for pid in pids]
+
+
+def unevenness(values):
+    idle = sum(value == 0 for value in values)
+    text = f"the busiest has {max(values) * len(values) / sum(values):.2f} times its share"
+    return text + (f", {idle} of {len(values)} have none" if idle else "")
 
 
 SLOTS = [f"slot {slot}" for slot in range(WORKERS)]
@@ -388,8 +225,46 @@ def show_hang():
         server.wait()
 
 
+def show_deploy():
+    headline("7. Deploy a bad version as a canary: it is taken out by itself")
+    shop = Shop()
+    old = shop.pids()
+    bad = shop.program("v2.js", "n % 4 ? 200 : 500")
+    print_line(f"  {NODE_RATE} clients connect each second. Version v2 answers every fourth one "
+               "with an error:\n")
+    load = FullLoad("deploy", "--rate", NODE_RATE, port=SHOP_PORT)
+    start = time.monotonic()
+    reuseportd("deploy", "shop", "--label", "v2", "--strategy", "canary", "--warm-up", 0, "--wait",
+               "--", "node", bad, code=4)
+    aborted = time.monotonic()
+    failed = load.stop() - len(load.errors)
+    chart_deploy(load, old, start, aborted)
+    after = load.between(aborted, aborted + 60)
+    stray = after.total() - sum(listed(after, old)) + load.errors_between(aborted, aborted + 60)
+    promise(0 < len(load.errors) < 0.05 * load.result["begun"],
+            f"{len(load.errors)} of {load.result['begun']:,} clients got an error")
+    promise(stray == 0, f"after the end v2 got {stray} of {after.total():,} connections")
+    promise(shop.pids() == old, "the slots have their old workers, which were not stopped")
+    promise(failed == 0, f"{failed or 'no'} connection failed otherwise")
+    shop.stop()
+
+
+def chart_deploy(load, old, start, aborted):
+    """Draws the share of the new version, and the errors, over time."""
+    labels, shares, errors = [], [], []
+    for i in range(-int(SETTLE / TICK), int((aborted - start + SETTLE) / TICK)):
+        begin, end = start + i * TICK, start + (i + 1) * TICK
+        answers, failed = load.between(begin, end), load.errors_between(begin, end)
+        count = answers.total() + failed
+        new = count - sum(listed(answers, old))
+        labels.append(f"{i * TICK:+.1f} s")
+        shares.append((new / count if count else 0, f"{new} of {count}"))
+        errors.append(failed)
+    chart(labels, ("connections to v2", *zip(*shares)), ("answers with status 500", errors))
+
+
 def show_detach(long_lived):
-    headline("7. Detach: nothing is left")
+    headline("8. Detach: nothing is left")
     reuseportd("detach")
     _, failed = long_lived.release()
     promise(failed == 0, "64 connections from before step 3 have stayed open")
@@ -399,10 +274,17 @@ def show_detach(long_lived):
     promise(not services and not (BPFFS / "reuseportd").exists(), "no service and no pin is left")
 
 
-def main():
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    subprocess.run(["mount", "-t", "bpf", "bpf", BPFFS], check=True)
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
+def begin():
+    """Sets up the parts of the sandbox that unshare(1) does not."""
+    cgroup = Path(sys.argv[2])
+    for command in (["ip", "link", "set", "lo", "up"],
+                    ["mount", "-t", "bpf", "bpf", BPFFS],
+                    ["mount", "--bind", cgroup, cgroup.parent],
+                    ["mount", "-t", "tmpfs", "tmpfs", "/run"]):
+        subprocess.run(command, check=True)
+
+
+def show_all():
     nginx = Nginx("first", WORKERS)
     show_hash(nginx)
     pids = show_attach()
@@ -411,7 +293,16 @@ def main():
     show_swap(pids)
     show_canary(pids)
     show_hang()
+    show_deploy()
     show_detach(long_lived)
+
+
+def main():
+    begin()
+    if "deploy" in sys.argv[3:]:
+        show_deploy()
+    else:
+        show_all()
     if broken:
         print_line("\n" + styled("bad", "Not kept:"))
         for text in broken:
