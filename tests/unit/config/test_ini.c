@@ -118,6 +118,7 @@ static void every_option(void **state)
 	        {"SHARE TIME,...", "5% 2m, 50% pause"},
 	        {"FACTOR", "2.5"},
 	        {"TIME|for-ever", "for-ever"},
+	        {"NETWORK", "10.0.0.0/8"},
 	        {"exec:COMMAND", "exec:true"},
 	};
 	_cleanup_load_result_ struct load_result loaded;
