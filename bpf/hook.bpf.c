@@ -224,7 +224,8 @@ static __always_inline int hook_is_private(const struct hook_address *asked)
 
 	return bpf_map_lookup_elem(&hook_private, asked) ||
 	       bpf_map_lookup_elem(&hook_private, &port) ||
-	       (hook_is_loopback(asked) && bpf_map_lookup_elem(&hook_private, &loopback));
+	       (hook_is_loopback(asked) && !hook_serves_port(asked) &&
+	        bpf_map_lookup_elem(&hook_private, &loopback));
 }
 
 /* --- locks */

@@ -117,6 +117,48 @@ def test_other_family(bed, case):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
+# Listens on each of $HOSTS.
+SEVERAL_HOSTS = """
+for (const host of process.env.HOSTS.split(',')) {
+    process.env.HOST = host;
+""" + SERVER.replace("const http", "var http") + "}\n"
+
+
+@cases("::1,0.0.0.0", "127.0.0.1,::", "127.0.0.1,::1")
+def test_several_addresses(bed, hosts):
+    """Workers listen on a loopback address as well, with the same port: all share both."""
+    run = Run(bed, ["node", script(bed, "server.js", SEVERAL_HOSTS)], "--env", f"HOSTS={hosts}",
+              "--settle", "0.3", workers=2)
+    equal(sorted(addresses(run)), sorted(f"{host}:{PORT}" for host in hosts.split(",")),
+          "endpoints")
+    load = bed.start_load("-c", 4, "--rate", 200, hosts=("127.0.0.1", "::1"))
+    run.reload()
+    load.stop_unfailed()
+    for host in "127.0.0.1", "[::1]":
+        report = bed.load("-n", 40, "-t", f"{host}:{PORT}", hosts=())
+        equal((report["failed"], sorted(report["workers"].values())), (0, [20, 20]), f"{report}")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_other_family_and_held(bed):
+    """A reload from 0.0.0.0 to [::], with a further listener on 127.0.0.1, which is held: the new
+    workers get the connections, and none is lost."""
+    server = script(bed, "server.js", SEVERAL_HOSTS)
+    run = Run(bed, ["node", server], "--env", "HOSTS=0.0.0.0", "--settle", "0.3",
+              "--drain-timeout", "1h", workers=2)
+    with socket.create_connection(("127.0.0.1", PORT)):  # its old worker stays
+        wait_until(lambda: sum(row["active"] for row in run.workers()) == 1, "it is open")
+        reload = bed.start(bed.binary("reuseportd"), "reload", run.name, "--", "env",
+                           "HOSTS=::,127.0.0.1", "node", server, name="reload")
+        run.process.wait_output("2 of 2 workers are new")
+        new = set(run.pids())
+        wait_until(lambda: is_led_on(bed), "connections are led on")
+        report = bed.load("-n", 40)
+        equal((report["failed"], {int(pid) for pid in report["workers"]}), (0, new), f"{report}")
+    equal(reload.wait(), 0, "exit status of the reload")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
 def is_led_on(bed):
     """Whether a program in this network namespace leads connections on. bpftool fails while a link
     of any other program is just being removed."""
@@ -229,13 +271,16 @@ def leaders(bed):
     return path.read_text().split() if path.exists() else []
 
 
-@cases("first", "late")
+@cases("before", "first", "late")
 def test_port_as_a_lock(bed, case):
     """Who gets a port leads: one of the workers, also after the leader's death and a reload. The
-    workers try to get it at once, or when all are up."""
-    if case == "first":
+    workers try to get it before they listen, at once, or when all are up."""
+    program = LEADER
+    if case == "before":
+        program = LEADER.replace(SERVER, "") + f"setTimeout(() => {{ {SERVER} }}, 200);"
+    if case != "late":
         (bed.dir / "gate").touch()
-    run = Run(bed, ["node", script(bed, "server.js", LEADER)], "--settle", "0.3", workers=4)
+    run = Run(bed, ["node", script(bed, "server.js", program)], "--settle", "1", workers=4)
     (bed.dir / "gate").touch()
     wait_until(lambda: len(leaders(bed)) == 1, "a worker leads")
     first = int(leaders(bed)[0])
@@ -248,6 +293,25 @@ def test_port_as_a_lock(bed, case):
     equal(len(held), 1, f"listeners of the lock: {held}")
     report = bed.load("-n", 40)
     equal((report["failed"], sorted(report["workers"].values())), (0, [10] * 4), f"{report}")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+@cases("unnamed", "named")
+def test_which_port_is_a_lock(bed, case):
+    """Workers listen on two loopback ports, one of them a lock: which one can't be known. The log
+    says what to do, and that works."""
+    (bed.dir / "gate").touch()
+    options = ["--listen", PORT] if case == "named" else []
+    run = Run(bed, ["node", script(bed, "server.js", LEADER)], "--env", "HOST=127.0.0.1", *options,
+              workers=2)
+    if case == "unnamed":
+        run.process.wait_output(f"all workers share 127.0.0.1:{PORT} and 127.0.0.1:47200; if only "
+                                "one worker is to have one of them, as a lock, name the other one "
+                                "with --listen")
+    else:
+        wait_until(lambda: len(leaders(bed)) == 1, "a worker leads")
+        equal(run.states(), ["active"] * 2, "states")
+        equal(len(leaders(bed)), 1, "leaders")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
@@ -365,6 +429,32 @@ def test_more_listeners(bed, case):
                "others are in their slots")
     equal([row["reason"] for row in run.workers()], [None] * workers, "reasons")
     load.stop_unfailed()
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+# The first $MORE workers have another port.
+SOME_HAVE_MORE = SERVER + """
+if (process.env.NODE_APP_INSTANCE < process.env.MORE)
+    http.createServer((request, response) => response.end(process.pid + '\\n')).listen(%PORT% + 1);
+"""
+
+
+@cases("2", "3")
+def test_port_of_some(bed, more):
+    """Some of four workers have another port: it is the service's if most of them do, and the others
+    need not have it."""
+    run = Run(bed, ["node", script(bed, "server.js", SOME_HAVE_MORE)], "--env", f"MORE={more}",
+              "--settle", "0.3", workers=4)
+    is_served = more == "3"
+    for _ in range(2):
+        equal(run.states(), ["active"] * 4, "states")
+        wait_until(lambda: addresses(run) == [f":::{PORT}"] + [f":::{PORT + 1}"] * is_served,
+                   "the endpoints")
+        check(asked(f"127.0.0.1:{PORT + 1}") in run.pids()[:int(more)], "it is answered")
+        run.reload()
+    if is_served:
+        run.process.wait_output(f"does not listen on [::]:{PORT + 1}, where most workers listen: "
+                                "it gets no connection from there")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 

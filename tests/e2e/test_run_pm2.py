@@ -170,6 +170,28 @@ def test_inspector(bed):
     stop(bed, process, "web", "one")
 
 
+@cases("1", "3")
+def test_loopback_cluster(bed, instances):
+    """Workers in cluster mode share each TCP port, also one of a loopback address beside another
+    address, as for metrics."""
+    script(bed, "server.js", NODE + f"""
+        http.createServer((_, response) => response.end('metrics')).listen({PORT + 1}, '127.0.0.1');
+        """)
+    text = f"""module.exports = [{{name: 'web', script: 'server.js', instances: {instances},
+        exec_mode: 'cluster', listen_timeout: 3000}}]"""
+    process = start(bed, text, "web")
+    for _ in range(2):
+        workers = bed.status("web")["workers"]
+        equal([row["state"] for row in workers], ["active"] * int(instances), "states")
+        equal([row["restarts"] for row in workers], [0] * int(instances), "restarts")
+        with socket.create_connection(("127.0.0.1", PORT + 1), 10) as client:
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            client.settimeout(10)
+            check(client.recv(4096), "it answers")
+        bed.reuseportd("reload", "web", deadline=60)
+    stop(bed, process, "web")
+
+
 def test_udp_cluster(bed):
     """Workers in cluster mode share a UDP port, which Node does not ask for, and the kernel deals the
     clients. Both have it again after a reload."""

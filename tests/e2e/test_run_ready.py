@@ -169,6 +169,17 @@ def test_wrong_address(bed):
     run.process.wait()
 
 
+def test_probe_without_answer(bed):
+    """A worker listens, and never answers its probe: the reason says that, and not that it listens
+    on nothing."""
+    program = f"import socket, time; s = socket.create_server(('', {PORT})); time.sleep(600)"
+    run = Run(bed, ["python3", "-c", program], "--ready", "http:/", "--ready-timeout", "4",
+              "--max-restarts", "1", workers=1, wait=False)
+    run.process.wait_output("was not ready within 4 s (--ready-timeout): its probe was not answered")
+    check("listens on nothing" not in run.log(), run.log())
+    equal(run.process.wait(), 1, "exit status of the supervisor")
+
+
 SICK = PYTHON.replace(
     "self.send_response(200)",
     "self.send_response(503 if os.path.exists('sick.%d' % os.getpid()) else 200)")

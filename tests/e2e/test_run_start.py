@@ -84,11 +84,28 @@ def test_background(bed, case):
         check(text not in log, f"no {text!r} in\n{log}")
 
 
-def test_background_reload(bed):
+# Goes to the background when it has listened for a while, and listens again there, but later.
+LISTENS_AGAIN = PYTHON.replace("Server((", "server = Server((").replace(".serve_forever()", """
+import signal, time
+time.sleep(0.3)
+closed, done = os.pipe()
+if os.fork():
+    os.close(done)
+    os.read(closed, 1)
+    os._exit(0)
+server.server_close()
+os.close(done)
+signal.pause()""")
+
+
+@cases("after", "again")
+def test_background_reload(bed, case):
     """A reload with such a program is rolled back."""
-    run = Run(bed, ["python3", script(bed, "server.py", PYTHON)], workers=2)
+    run = Run(bed, ["python3", script(bed, "server.py", PYTHON)], "--settle", "2", workers=2)
     pids = run.pids()
-    answer = run.reload("--", *daemon(bed, "after"), status=1)
+    new = ["python3", script(bed, "again.py", LISTENS_AGAIN)] if case == "again" else \
+        daemon(bed, "after")
+    answer = run.reload("--", *new, status=1)
     check("the new worker (pid " in answer.err and ") went to the background (pid " in answer.err,
           f"{answer}")
     equal((run.pids(), run.states()), (pids, ["active"] * 2), "the old workers")
@@ -221,7 +238,9 @@ def test_reload_beside(bed, case):
     check("use --in-place: each old worker then ends before the new one starts" in answer.err,
           f"{answer}")
     if case == "port":
-        check(f"; pid {old} (python3) listens on 127.0.0.1:9100" in answer.err, f"{answer}")
+        check(f"; pid {old} (python3) listens on 127.0.0.1:9100, which the workers don't share; to "
+              "share it, name it and each other port of the service with --listen" in answer.err,
+              f"{answer}")
     run.reload("--in-place")
     check(run.pids() != [old], "the worker was replaced")
     equal(run.stop(), 0, "exit status of the supervisor")

@@ -44,9 +44,11 @@ bool pm2_mode_is_cluster(const struct pm2_app *app)
 	return number >= 1 || number == 0 || number == -1;
 }
 
-/* In fork mode, PM2 never runs two processes of one instance at a time. */
-void pm2_mode_set_in_place(struct pm2_app *app)
+/* In fork mode, PM2 never runs two processes of one instance at a time. In cluster mode, its
+ * workers share all TCP addresses. */
+void pm2_mode_set_sharing(struct pm2_app *app)
 {
+	app->config->share_loopback = pm2_mode_is_cluster(app);
 	if (app->config->argv && !pm2_own_has(app, "in_place") && !pm2_mode_is_cluster(app))
 		app->config->in_place = RUN_IN_PLACE_UNLESS_LISTENING;
 }

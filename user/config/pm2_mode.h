@@ -12,9 +12,9 @@ bool pm2_mode_is_run_by(const struct pm2_app *app, const char *name);
  * node or bun runs it. Needs the command. */
 bool pm2_mode_is_cluster(const struct pm2_app *app);
 
-/* An app of fork mode is reloaded in place, unless it listens or sets in_place. Needs the command.
- */
-void pm2_mode_set_in_place(struct pm2_app *app);
+/* An app of fork mode is reloaded in place, unless it listens or sets in_place; workers of cluster
+ * mode also share loopback addresses. Needs the command. */
+void pm2_mode_set_sharing(struct pm2_app *app);
 
 /* Sets after which pauses, and how often, a worker is started again, from restart_delay,
  * exp_backoff_restart_delay, max_restarts and min_uptime, which have been applied. */

@@ -132,7 +132,7 @@ static void pm2_options_instances(struct pm2_app *app, const struct pm2_option *
 		pm2_options_text(app, option, value);
 }
 
-/* pm2_mode_set_in_place() acts on it. */
+/* pm2_mode_set_sharing() acts on it. */
 static void pm2_options_exec_mode(struct pm2_app *app, const struct pm2_option *option,
                                   struct json_object *value)
 {
@@ -422,7 +422,7 @@ void pm2_options_set(struct pm2_app *app)
 
 	pm2_options_set_some(app, false);
 	pm2_options_warn_of_unknown(app);
-	pm2_mode_set_in_place(app);
+	pm2_mode_set_sharing(app);
 	pm2_mode_set_ready_times(app);
 	pm2_mode_set_restarts(app);
 	pm2_logs_set(app);

@@ -40,6 +40,14 @@ bool endpoint_is_wildcard(const struct rpd_endpoint *e)
 	return !memcmp(e->addr, any, sizeof(any));
 }
 
+bool endpoint_is_loopback(const struct rpd_endpoint *e)
+{
+	static const uint8_t loopback6[16] = {[15] = 1};
+
+	return e->family == AF_INET ? e->addr[0] == 127
+	                            : !memcmp(e->addr, loopback6, sizeof(loopback6));
+}
+
 bool endpoint_may_accept(const struct rpd_endpoint *e, uint8_t family, const uint8_t addr[16],
                          uint32_t ifindex)
 {

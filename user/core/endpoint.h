@@ -23,6 +23,9 @@ bool endpoint_equal(const struct rpd_endpoint *a, const struct rpd_endpoint *b);
 /* 0.0.0.0 or [::]. */
 bool endpoint_is_wildcard(const struct rpd_endpoint *e);
 
+/* 127.0.0.0/8 or [::1]. */
+bool endpoint_is_loopback(const struct rpd_endpoint *e);
+
 /* The endpoint with an IPv4-mapped address as IPv4. */
 struct rpd_endpoint endpoint_unmap(const struct rpd_endpoint *e);
 

@@ -83,6 +83,9 @@ struct run_config {
 	char *out_file, *error_file, *log_file;
 	bool merge_logs;
 	enum run_log log;
+	/* Loopback addresses are shared as others are, and no worker's own: as in cluster mode of
+	 * PM2 */
+	bool share_loopback;
 	bool open_input; /* standard input never ends, as in PM2; otherwise it is /dev/null */
 
 	enum ready_kind ready;

@@ -69,8 +69,9 @@ bool background_note(struct worker *w)
 		return false;
 	if (background_note_holder(w, pids, n))
 		return true;
-	/* Many programs open their listeners when they are in the background. */
-	if (w->state != WORKER_STARTING || ready_rule_allows_no_listener(&w->plan->config))
+	/* Many programs open their listeners when they are in the background, or open them again.
+	 */
+	if (!starts || ready_rule_allows_no_listener(&w->plan->config))
 		return false;
 	background_describe(w, left.id.pid, left.comm, NULL);
 	return true;

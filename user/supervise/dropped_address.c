@@ -54,7 +54,7 @@ static enum dropped_address_rival dropped_address_find_rival(const struct superv
 		const struct rpd_endpoint other = endpoint_unmap(&listeners[i].endpoint);
 
 		if (other.family == plain.family && endpoint_is_more_specific(&other, &plain) &&
-		    endpoint_covers(&plain, &other) &&
+		    endpoint_covers(&plain, &other) && !endpoint_is_held(&other) &&
 		    !dropped_address_is_ours(sup, &listeners[i].endpoint))
 			return DROPPED_ADDRESS_RIVAL;
 	}

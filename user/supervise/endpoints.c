@@ -331,9 +331,33 @@ void endpoints_restart_timeouts(struct supervisor *sup)
 
 /* --- addresses that are not the service's */
 
-static bool endpoints_was_noted(const struct supervisor *sup, const struct rpd_endpoint *address)
+/* Returns whether it is the first time. */
+static bool endpoints_note(struct supervisor *sup, const struct rpd_endpoint *address)
 {
-	return endpoint_find(sup->noted, ARRAY_SIZE(sup->noted), address) >= 0;
+	if (endpoint_find(sup->noted, ARRAY_SIZE(sup->noted), address) >= 0)
+		return false;
+	sup->noted[sup->n_noted++ % ARRAY_SIZE(sup->noted)] = *address;
+	return true;
+}
+
+static void endpoints_report_lacking(struct worker *w)
+{
+	struct supervisor *sup = w->sup;
+	const struct rpd_service *info = sup->service.steer.service;
+	char text[ENDPOINT_TEXT_MAX];
+
+	for (unsigned int e = 0; w->n_addresses && e < info->n_endpoints; e++) {
+		const struct rpd_endpoint *it = &info->endpoints[e];
+
+		if (endpoints_is_served(sup, e) && !w->cookies[e] && !endpoints_is_named(sup, it) &&
+		    !worker_listeners_has_address(w, it) && !endpoints_is_covered_by(w, it) &&
+		    endpoints_note(sup, it))
+			report_line(
+			        sup,
+			        "slot %u: pid %u does not listen on %s, where most workers listen: "
+			        "it gets no connection from there",
+			        w->slot, w->pid, endpoint_format(it, text, sizeof(text)));
+	}
 }
 
 void endpoints_report_own(struct worker *w)
@@ -344,9 +368,8 @@ void endpoints_report_own(struct worker *w)
 	for (size_t i = 0; sup->announced && !sup->reload && i < w->n_addresses; i++) {
 		const struct rpd_endpoint *address = &w->addresses[i];
 
-		if (endpoints_has(sup, address) || endpoints_was_noted(sup, address))
+		if (endpoints_has(sup, address) || !endpoints_note(sup, address))
 			continue;
-		sup->noted[sup->n_noted++ % ARRAY_SIZE(sup->noted)] = *address;
 		endpoint_format(address, text, sizeof(text));
 		report_line(
 		        sup,
@@ -354,14 +377,39 @@ void endpoints_report_own(struct worker *w)
 		        "`--listen %u` would make it an endpoint of the service",
 		        w->slot, w->pid, text, address->port);
 	}
+	if (sup->announced && !sup->reload && service_is_open(&sup->service))
+		endpoints_report_lacking(w);
 }
 
-static bool endpoints_is_loopback(const struct rpd_endpoint *e)
+/* Which one of several ports is a lock can't be known. */
+void endpoints_report_shared(struct supervisor *sup)
 {
-	static const uint8_t loopback6[16] = {[15] = 1};
+	const struct rpd_service *info = sup->service.steer.service;
+	char one[ENDPOINT_TEXT_MAX], other[ENDPOINT_TEXT_MAX];
+	const struct rpd_endpoint *first = NULL, *second = NULL;
 
-	return e->family == AF_INET ? e->addr[0] == 127
-	                            : !memcmp(e->addr, loopback6, sizeof(loopback6));
+	if (!sup->announced || sup->shared_noted || sup->n_slots == 1 ||
+	    sup->plan->config.n_listens || sup->plan->config.share_loopback ||
+	    !service_is_open(&sup->service))
+		return;
+	for (unsigned int e = 0; e < info->n_endpoints && !second; e++) {
+		const struct rpd_endpoint *it = &info->endpoints[e];
+
+		if (!steer_has_endpoint(&sup->service.steer, e) || endpoints_is_named(sup, it))
+			continue;
+		if (!first)
+			first = it;
+		else if (first->port != it->port)
+			second = it;
+	}
+	if (!second)
+		return;
+	sup->shared_noted = true;
+	report_line(sup,
+	            "all workers share %s and %s; if only one worker is to have one of them, as a "
+	            "lock, name the other one with --listen",
+	            endpoint_format(first, one, sizeof(one)),
+	            endpoint_format(second, other, sizeof(other)));
 }
 
 /* Whether the service's endpoints are on other addresses only. A port that `listen` names is shared
@@ -374,11 +422,12 @@ static bool endpoints_avoid_loopback(const struct supervisor *sup)
 	for (unsigned int e = 0; e < info->n_endpoints; e++) {
 		if (!steer_has_endpoint(&sup->service.steer, e))
 			continue;
-		if (endpoints_is_loopback(&info->endpoints[e]))
+		if (endpoint_is_loopback(&info->endpoints[e]))
 			return false;
 		n++;
 	}
-	return n && !sup->plan->config.n_listens;
+	return n && !sup->plan->config.n_listens &&
+	       !(sup->plan->config.share_loopback && sup->n_slots > 1);
 }
 
 static void endpoints_write_private(struct supervisor *sup)
@@ -401,20 +450,30 @@ void endpoints_update_private(struct supervisor *sup)
 		endpoints_write_private(sup);
 }
 
+/* Whether the worker listens on another address than the loopback ones; @port: 0 = on any port. */
+static bool endpoints_is_reachable(const struct worker *w, uint16_t port)
+{
+	for (size_t i = 0; i < w->n_addresses; i++)
+		if (!endpoint_is_loopback(&w->addresses[i]) &&
+		    (!port || w->addresses[i].port == port))
+			return true;
+	return false;
+}
+
 void endpoints_note_private(struct worker *w, bool keeps)
 {
 	struct supervisor *sup = w->sup;
 	const size_t n_before = sup->n_private;
-	bool is_reachable = false;
 
 	sup->was_up = true;
-	for (size_t i = 0; i < w->n_addresses; i++)
-		is_reachable |= !endpoints_is_loopback(&w->addresses[i]);
-	for (size_t i = 0; is_reachable && i < w->n_addresses; i++) {
+	if (sup->plan->config.share_loopback || !endpoints_is_reachable(w, 0))
+		return;
+	for (size_t i = 0; i < w->n_addresses; i++) {
 		const struct rpd_endpoint *address = &w->addresses[i];
 
-		if (!endpoints_is_loopback(address) || endpoints_is_named(sup, address) ||
-		    endpoints_is_private(sup, address) || (endpoints_has(sup, address) && keeps) ||
+		if (!endpoint_is_loopback(address) || endpoints_is_reachable(w, address->port) ||
+		    endpoints_is_named(sup, address) || endpoints_is_private(sup, address) ||
+		    (endpoints_has(sup, address) && keeps) ||
 		    sup->n_private == ARRAY_SIZE(sup->private))
 			continue;
 		sup->private[sup->n_private++] = *address;

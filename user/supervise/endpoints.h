@@ -58,6 +58,9 @@ bool endpoints_is_covered_by(const struct worker *w, const struct rpd_endpoint *
  * service starts or a reload is in progress: the other workers may listen there soon. */
 void endpoints_report_own(struct worker *w);
 
+/* Logs once that the workers share several ports, as one of them may be meant as a lock. */
+void endpoints_report_shared(struct supervisor *sup);
+
 /*
  * The loopback addresses of the worker stay each worker's own, if it also listens on others. Called
  * for the service's first worker when it is up.

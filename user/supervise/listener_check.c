@@ -142,6 +142,8 @@ void listener_check(struct supervisor *sup, struct service *service,
 {
 	const bool is_calm = listener_check_is_calm(sup);
 
+	if (is_calm)
+		endpoints_report_shared(sup);
 	for (unsigned int slot = 0; slot < sup->n_slots && is_calm; slot++)
 		if (sup->slots[slot].current)
 			endpoints_report_own(sup->slots[slot].current);

@@ -17,6 +17,10 @@
 #include "supervise/plan.h"
 #include "supervise/worker_listeners.h"
 
+#define PORT_RIVAL_NOT_SHARED                                                                      \
+	", which the workers don't share; to share it, name it and each other port of the "        \
+	"service with --listen"
+
 /* Whether the process is in a cgroup of the service. */
 static bool port_rival_is_ours(const struct supervisor *sup, uint32_t pid)
 {
@@ -58,6 +62,7 @@ static void port_rival_describe(struct worker *w, const struct listener *it, uid
 	if (holder)
 		snprintf(name, sizeof(name), "pid %u (%.*s)", holder->id.pid, RPD_COMM_MAX,
 		         holder->comm);
+	w->rival = !holder || !port_rival_is_ours(w->sup, holder->id.pid);
 	endpoint_format(&it->endpoint, text, sizeof(text));
 	if (it->endpoint.uid != uid)
 		snprintf(w->why + used, sizeof(w->why) - used,
@@ -65,8 +70,8 @@ static void port_rival_describe(struct worker *w, const struct listener *it, uid
 		         "and users can't share a port",
 		         name, it->endpoint.uid, text, uid);
 	else
-		snprintf(w->why + used, sizeof(w->why) - used, "; %s listens on %s", name, text);
-	w->rival = !holder || !port_rival_is_ours(w->sup, holder->id.pid);
+		snprintf(w->why + used, sizeof(w->why) - used, "; %s listens on %s%s", name, text,
+		         w->rival ? "" : PORT_RIVAL_NOT_SHARED);
 }
 
 /* Describes the first of them that is a reason. Of our user, a listener without a process is the

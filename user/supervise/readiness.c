@@ -92,6 +92,15 @@ enum readiness_lack {
 	READINESS_INCOMPLETE, /* it is not ready */
 };
 
+/* Whether the worker listens on some endpoint of the service. */
+static bool readiness_serves_any(const struct worker *w)
+{
+	for (size_t i = 0; i < w->n_addresses; i++)
+		if (service_endpoint_index(&w->sup->service, &w->addresses[i]) >= 0)
+			return true;
+	return false;
+}
+
 /* If no port is named: whether the worker listens where the other workers do. Reads without the
  * lock: only the supervisor puts listeners into the service's slots. An earlier failure may have
  * closed the service. */
@@ -123,8 +132,8 @@ static enum readiness_lack readiness_compare_to_others(struct worker *w)
 		                       seen.predecessor
 		                               ? "), where the worker that it replaces listens"
 		                               : "), where most of the other workers listen");
-		if (!seen.predecessor || !w->n_addresses ||
-		    worker_env_has_own_port(w, endpoint->port))
+		if (worker_env_has_own_port(w, endpoint->port) ||
+		    !(seen.predecessor ? w->n_addresses : readiness_serves_any(w)))
 			return READINESS_INCOMPLETE;
 		lack = READINESS_LATE;
 	}
@@ -179,6 +188,12 @@ static void readiness_become_ready(struct worker *w)
 	worker_event(w, WORKER_EVENT_READY);
 }
 
+static void readiness_note_probe(struct worker *w, const char *why)
+{
+	snprintf(w->why, sizeof(w->why), "was not ready within %g s (--ready-timeout): %s",
+	         (double)w->plan->config.ready_timeout / NS_PER_S, why);
+}
+
 static void readiness_on_probe(struct worker *w, bool ok, const char *why)
 {
 	if (w->state != WORKER_STARTING)
@@ -187,8 +202,7 @@ static void readiness_on_probe(struct worker *w, bool ok, const char *why)
 		readiness_become_ready(w);
 		return;
 	}
-	snprintf(w->why, sizeof(w->why), "was not ready within %g s (--ready-timeout): %s",
-	         (double)w->plan->config.ready_timeout / NS_PER_S, why);
+	readiness_note_probe(w, why);
 	worker_probe_start_after(w, PROBE_AGAIN_NS, readiness_on_probe);
 }
 
@@ -242,6 +256,7 @@ static void readiness_check_further(struct worker *w, bool listens)
 	const struct run_config *config = &w->plan->config;
 
 	if (worker_probe_is_configured(config)) {
+		readiness_note_probe(w, "its probe was not answered yet");
 		worker_probe_start(w, readiness_on_probe);
 	} else if (config->ready == READY_ALIVE) {
 		if (listens || readiness_has_lived(w))

@@ -251,6 +251,7 @@ struct supervisor {
 	size_t n_private;
 	bool loopback_is_private; /* so are all loopback addresses from now on */
 	bool was_up;              /* a worker was up: which addresses are private is known */
+	bool shared_noted;        /* it was logged that several ports are shared */
 	struct detour *detour;    /* NULL: no address is dropped */
 	struct dropped_address dropped[DETOUR_MAX];
 	sd_event_source *park_timer, *check_timer, *cron_timer;

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/signal_name.h"
+#include "core/endpoint.h"
 #include "kern/cgroup.h"
 #include "service/admit.h"
 #include "supervise/background.h"
@@ -334,6 +335,17 @@ static void worker_come_up(struct worker *w)
 		worker_fail(w, "can't take its slot: %s", err.text);
 }
 
+/* Whether the worker decides which addresses the workers share (endpoints_note_private()), and may
+ * have opened only its lock yet. */
+static bool worker_may_have_a_lock_only(const struct worker *w)
+{
+	bool is_loopback = !w->sup->was_up && !w->plan->config.n_listens && w->n_addresses;
+
+	for (size_t i = 0; i < w->n_addresses; i++)
+		is_loopback &= endpoint_is_loopback(&w->addresses[i]);
+	return is_loopback && !w->plan->config.share_loopback;
+}
+
 /* How long the worker must live before it gets the slot. If the slot is empty, clients may wait;
  * but a program that goes to the background ends just after it has begun to listen. */
 static int64_t worker_settle_time(const struct worker *w)
@@ -341,7 +353,7 @@ static int64_t worker_settle_time(const struct worker *w)
 	const struct slot *it = &w->sup->slots[w->slot];
 	const int64_t settle = w->plan->config.settle;
 
-	if (it->current)
+	if (it->current || worker_may_have_a_lock_only(w))
 		return settle;
 	if (it->proven)
 		return 0;

@@ -10,7 +10,8 @@
 
 #define MS 1000000ll
 
-/* Which apps are reloaded in place unless they listen: those of fork mode. */
+/* Which apps are reloaded in place unless they listen, and don't share loopback addresses: those of
+ * fork mode. */
 static void fork_mode(void **state)
 {
 	static const struct {
@@ -37,9 +38,11 @@ static void fork_mode(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		_cleanup_load_result_ struct load_result loaded;
+		const struct run_config *c = pm2_bed_expect(cases[i].members, &loaded);
 
-		assert_int_equal(pm2_bed_expect(cases[i].members, &loaded)->in_place,
+		assert_int_equal(c->in_place,
 		                 cases[i].fork ? RUN_IN_PLACE_UNLESS_LISTENING : RUN_IN_PLACE_NO);
+		assert_int_equal(c->share_loopback, !cases[i].fork);
 	}
 }
 

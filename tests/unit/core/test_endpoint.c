@@ -187,6 +187,26 @@ static void match_of_a_named_endpoint(void **state)
 		assert_false(endpoint_matches(&e, &no[i]));
 }
 
+static void loopback(void **state)
+{
+	static const struct rpd_endpoint yes[] = {
+	        {AF_INET, .addr = {127, 0, 0, 1}},
+	        {AF_INET, .addr = {127, 9, 9, 9}},
+	        {AF_INET6, .addr = {[15] = 1}},
+	};
+	static const struct rpd_endpoint no[] = {
+	        {AF_INET},
+	        {AF_INET6},
+	        {AF_INET, .addr = {128, 0, 0, 1}},
+	        {AF_INET6, .addr = {127, 0, 0, 1}},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(yes); i++)
+		assert_true(endpoint_is_loopback(&yes[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(no); i++)
+		assert_false(endpoint_is_loopback(&no[i]));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -196,6 +216,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(order_of_endpoints),
 	        cmocka_unit_test(takes_from_an_endpoint),
 	        cmocka_unit_test(match_of_a_named_endpoint),
+	        cmocka_unit_test(loopback),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);
