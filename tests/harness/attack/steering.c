@@ -6,10 +6,11 @@
  * attack steering WAY WHEN [PORT]
  *   WAY   cbpf: a classic program that selects the first member; ebpf: an eBPF program that does;
  *         detach: none; compat: detach by a system call of 32-bit programs; off: turns
- *         SO_REUSEPORT off; compat_off: the same by such a system call; lock: SO_LOCK_FILTER;
- * device: binds the socket to lo; again: stops listening, and listens again WHEN  unbound, bound:
- * the state of the socket; usr1: the socket listens, at each SIGUSR1 PORT  without it the listener
- * is the first one of LISTEN_FDS
+ *         SO_REUSEPORT off; compat_off: by such a system call; lock: SO_LOCK_FILTER;
+ *         device: binds the socket to lo; again: stops listening, and listens again;
+ *         hide: leaves the listener open in no process
+ *   WHEN  unbound, bound: the state of the socket; usr1: the socket listens, at each SIGUSR1
+ *   PORT  without it the listener is the first one of LISTEN_FDS
  *
  * It prints "WAY: RESULT" after each attempt, and "ready PID" when it serves. A descriptor that is
  * sent to a process outside is the same socket to the kernel: steering_outside tries that.
@@ -106,6 +107,17 @@ static int steering_listen_again(int fd)
 	return shutdown(fd, SHUT_RDWR) < 0 || listen(fd, 1024) < 0 ? -1 : 0;
 }
 
+/* A message that no process receives has the listener. */
+static int steering_hide(int fd)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
+	attack_send_file(pair[0], NULL, "\n", fd);
+	return 0;
+}
+
 static void steering_try(int fd)
 {
 	int r;
@@ -126,10 +138,14 @@ static void steering_try(int fd)
 		r = setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", sizeof("lo"));
 	else if (!strcmp(way, "again"))
 		r = steering_listen_again(fd);
+	else if (!strcmp(way, "hide"))
+		r = steering_hide(fd);
 	else
 		r = steering_detach(fd);
 	printf("%s: %s\n", way, r < 0 ? strerror(errno) : "done");
 	fflush(stdout);
+	while (!strcmp(way, "hide"))
+		pause();
 }
 
 static void steering_on_signal(int signal)
