@@ -10,6 +10,10 @@
  * (struct sock_reuseport, net/core/sock_reuseport.c), which points to the program. Reading a group
  * that is being freed gives a wrong number for once, and no fault.
  *
+ * A member that turns SO_REUSEPORT off stays in the group. But if the kernel comes to it before
+ * others, it gets all connections of the group, and no program runs (inet_lookup_reuseport()). So
+ * the iterator also shows such a member, admitted or not.
+ *
  * The iterator walks over the marks of the listeners (member_maps.h), not over all TCP sockets: for
  * those, the kernel locks each socket before it shows it (bpf_iter_tcp_seq_show()), and a process
  * can keep its socket locked for as long as it likes.
@@ -28,6 +32,26 @@
 #define STATE_LISTEN 10       /* include/net/tcp_states.h of the kernel */
 #define CLOCK_TICK   10000000 /* ns: USER_HZ is 100 */
 #define WAITERS_MAX  8
+#define LOOK_MAX     1024 /* members that one row examines: the next one examines the next ones */
+
+/* How far a reading has examined the group of an endpoint. Readings at the same time only examine
+ * more than they need. */
+struct group_look {
+	__u64 session; /* the reading */
+	__u64 avoids;  /* as in rpd_group_member */
+	__u32 at;
+};
+
+static struct group_look looks[RPD_ENDPOINT_MAX];
+
+/* Its elements are only counted: so the verifier examines one turn of a loop, and not each. (Since
+ * Linux 5.17 there is bpf_loop().) */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LOOK_MAX);
+	__type(key, __u32);
+	__type(value, __u8);
+} turns SEC(".maps");
 
 /* Since Linux 6.14. */
 extern struct task_struct *bpf_task_from_vpid(int pid) __ksym __weak;
@@ -52,6 +76,62 @@ static __always_inline __u32 group_find_program(const struct sock *sk)
 		return RPD_PROGRAM_NONE;
 	id = BPF_CORE_READ(program, aux, id);
 	return id ? id : RPD_PROGRAM_CLASSIC;
+}
+
+/* The cookie of a member that has SO_REUSEPORT off, or 0. A member that no process has asked for
+ * its cookie has none yet. */
+static __always_inline __u64 group_check_member(struct sock *member)
+{
+	const __u64 unknown = ~0ull;
+	__u64 cookie;
+
+	if (!member || BPF_CORE_READ(member, __sk_common.skc_state) != STATE_LISTEN ||
+	    BPF_CORE_READ_BITFIELD_PROBED(member, __sk_common.skc_reuseport))
+		return 0;
+	cookie = BPF_CORE_READ(member, __sk_common.skc_cookie.counter);
+	return cookie ? cookie : unknown;
+}
+
+struct group_members {
+	struct sock **at;
+	__u32 i, n;
+	__u64 avoids;
+};
+
+/* One turn. Returns 1 to end. */
+static long group_check_next(void *map, __u32 *key, __u8 *value, struct group_members *members)
+{
+	struct sock *member = NULL;
+
+	(void)map, (void)key, (void)value;
+	if (members->i >= members->n)
+		return 1;
+	bpf_probe_read_kernel(&member, sizeof(member), members->at + members->i++);
+	members->avoids = group_check_member(member);
+	return members->avoids != 0;
+}
+
+static __always_inline __u64 group_find_avoiding(const struct sock *sk, __u64 session,
+                                                 __u32 endpoint)
+{
+	struct sock_reuseport *group = BPF_CORE_READ(sk, sk_reuseport_cb);
+	struct group_members members = {.at = (void *)group +
+	                                      bpf_core_field_offset(struct sock_reuseport, socks),
+	                                .n = BPF_CORE_READ(group, num_socks)};
+	struct group_look *look;
+
+	if (!group || endpoint >= RPD_ENDPOINT_MAX)
+		return 0;
+	look = &looks[endpoint];
+	if (look->session != session)
+		*look = (struct group_look){.session = session};
+	if (look->avoids)
+		return look->avoids;
+	members.i = look->at;
+	bpf_for_each_map_elem(&turns, group_check_next, &members, 0);
+	look->at = members.i;
+	look->avoids = members.avoids;
+	return look->avoids;
 }
 
 static __always_inline struct file *group_file_of(const struct task_struct *task, int fd)
@@ -111,8 +191,10 @@ static __always_inline bool group_is_served(struct sock *sk, __u32 slot)
 	return served;
 }
 
-/* A row for a listener of ours. @asked: whether it is served. */
-static __always_inline void group_show(struct seq_file *seq, struct sock_common *sk, bool asked)
+/* A row for a listener of ours. @session: 0 = its group is not examined. @asked: whether it is
+ * served. */
+static __always_inline void group_show(struct seq_file *seq, struct sock_common *sk, __u64 session,
+                                       bool asked)
 {
 	struct inet_connection_sock *listener;
 	struct rpd_group_member row = {};
@@ -130,6 +212,11 @@ static __always_inline void group_show(struct seq_file *seq, struct sock_common 
 	row.endpoint = member->endpoint;
 	row.under_way = listener->icsk_accept_queue.qlen.counter;
 	row.program = group_find_program((const struct sock *)listener);
+	if (session)
+		row.avoids =
+		        group_find_avoiding((const struct sock *)listener, session, row.endpoint);
+	if (row.avoids)
+		row.program = RPD_PROGRAM_AVOIDED;
 	row.served = asked && group_is_served((struct sock *)listener, member->slot);
 	bpf_seq_write(seq, &row, sizeof(row));
 }
@@ -139,7 +226,7 @@ static __always_inline int group_show_marked(struct bpf_iter__bpf_sk_storage_map
 	struct sock *sk = ctx->sk;
 
 	if (sk && sk->__sk_common.skc_state == STATE_LISTEN)
-		group_show(ctx->meta->seq, (struct sock_common *)sk, asked);
+		group_show(ctx->meta->seq, (struct sock_common *)sk, ctx->meta->session_id, asked);
 	return 0;
 }
 
@@ -167,7 +254,7 @@ int show_listener(struct bpf_iter__tcp *ctx)
 	const struct rpd_group_member end = {};
 
 	if (sk && sk->skc_state == STATE_LISTEN)
-		group_show(ctx->meta->seq, sk, false);
+		group_show(ctx->meta->seq, sk, 0, false);
 	else if (sk) /* listeners come first: the reader may stop here */
 		bpf_seq_write(ctx->meta->seq, &end, sizeof(end));
 	return 0;

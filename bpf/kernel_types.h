@@ -18,6 +18,7 @@ struct in6_addr {
 struct sock_common {
 	unsigned char skc_state;
 	unsigned short skc_family;
+	unsigned char skc_reuseport : 1;
 	unsigned int skc_daddr;       /* remote address, network order ... */
 	struct in6_addr skc_v6_daddr; /* ... of an IPv6 socket; may be mapped */
 	unsigned short skc_num;       /* local port, host order; 0 after the port is given up */
@@ -32,8 +33,12 @@ struct bpf_prog {
 	struct bpf_prog_aux *aux;
 } KERNEL_TYPE;
 
+struct sock;
+
 struct sock_reuseport {
+	unsigned short num_socks; /* that listen */
 	struct bpf_prog *prog;
+	struct sock *socks[1]; /* the members */
 } KERNEL_TYPE;
 
 struct list_head {
@@ -81,7 +86,12 @@ struct tcp_sock {
 	struct list_head tsorted_sent_queue;
 } KERNEL_TYPE;
 
+struct inode {
+	unsigned long i_ino;
+} KERNEL_TYPE;
+
 struct file {
+	struct inode *f_inode;
 	void *private_data;
 } KERNEL_TYPE;
 
@@ -99,7 +109,18 @@ struct files_struct {
 	struct fdtable *fdt;
 } KERNEL_TYPE;
 
+struct upid { /* the number of a process in one PID namespace */
+	int nr;
+} KERNEL_TYPE;
+
+struct pid {
+	unsigned int level;     /* of the process's own PID namespace */
+	struct upid numbers[1]; /* by level */
+} KERNEL_TYPE;
+
 struct task_struct {
+	struct task_struct *group_leader;
+	struct pid *thread_pid;
 	struct files_struct *files;
 	unsigned long long start_boottime;
 } KERNEL_TYPE;
@@ -123,12 +144,20 @@ struct eppoll_entry { /* its entry in the file's wait queue */
 } KERNEL_TYPE;
 
 struct bpf_iter_meta {
+	unsigned long long session_id; /* of a descriptor of the iterator */
 	struct seq_file *seq;
 } KERNEL_TYPE;
 
 struct bpf_iter__bpf_sk_storage_map {
 	struct bpf_iter_meta *meta;
 	struct sock *sk;
+} KERNEL_TYPE;
+
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	unsigned int fd;
+	struct file *file;
 } KERNEL_TYPE;
 
 struct bpf_iter__tcp {

@@ -309,14 +309,16 @@ struct rpd_open {
 /* The program of a reuseport group: an id, or one of these. */
 #define RPD_PROGRAM_NONE    0
 #define RPD_PROGRAM_CLASSIC 0xffffffff /* classic BPF programs have no id */
+#define RPD_PROGRAM_AVOIDED 0xfffffffe /* any, but a member has turned SO_REUSEPORT off */
 
 /* A row of the iterator over the admitted listeners. */
 struct rpd_group_member {
 	__u64 cookie;
 	__u32 under_way; /* handshakes */
-	__u32 program;   /* of its group: an id, RPD_PROGRAM_NONE or RPD_PROGRAM_CLASSIC */
+	__u32 program;   /* of its group: an id, or RPD_PROGRAM_... */
 	__u32 endpoint;
 	__u32 served; /* the worker of its slot serves it; 0 = no, or not known */
+	__u64 avoids; /* the cookie of a member that has SO_REUSEPORT off; 0 = none is known */
 };
 
 enum rpd_event_kind {
@@ -488,7 +490,7 @@ _Static_assert(sizeof(struct rpd_conns) == 64, "ABI: a cache line");
 _Static_assert(RPD_ACCOUNT_MAX < RPD_TAG_NONE, "ABI: an account has room in a tag");
 _Static_assert(sizeof(struct rpd_found) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_open) == 16, "ABI");
-_Static_assert(sizeof(struct rpd_group_member) == 24, "ABI");
+_Static_assert(sizeof(struct rpd_group_member) == 32, "ABI");
 _Static_assert(sizeof(struct rpd_event) == 64, "ABI");
 _Static_assert(sizeof(struct rpd_events) == 104 * 8 + 64 * RPD_EVENT_MAX, "ABI");
 _Static_assert((RPD_EVENT_MAX & (RPD_EVENT_MAX - 1)) == 0, "masked, not divided");

@@ -83,3 +83,20 @@ def test_listens_again(bed):
         os.kill(run.pids()[1], signal.SIGUSR1)
         wait_until(lambda: load_shares(bed) == EVEN, "the worker gets its share again")
     equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_in_no_process(bed):
+    """A listener that is open in no process: its connections are not accepted. `status` and `doctor`
+    say so, and `restart` replaces the worker."""
+    run = attackers(bed, "hide", "usr1")
+    pid = run.pids()[1]
+    os.kill(pid, signal.SIGUSR1)
+    run.process.wait_output("hide: done")
+    run.wait_states("active", "stalled", "active", "active")
+    doctor = bed.reuseportd("doctor", run.name, "--json", status=1).json()
+    check(any("no process polls the listeners of slot 1," in row["detail"] and
+              "`reuseportd restart` replaces" in row["advice"] for row in doctor), f"{doctor}")
+    run.command_line("restart", 1)
+    check(pid not in run.pids(), "the worker is replaced")
+    equal(load_shares(bed), EVEN, "connections of each worker")
+    equal(run.stop(), 0, "exit status of the supervisor")

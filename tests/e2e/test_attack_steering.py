@@ -19,7 +19,11 @@ EVEN = [50] * 4
 SO_ATTACH_REUSEPORT_CBPF = 51
 SYS_PIDFD_GETFD = 438
 BY = {"cbpf": "a classic BPF program", "ebpf": "another BPF program (id ",
-      "detach": "no program but the kernel's hash"}
+      "detach": "no program but the kernel's hash",
+      "off": "the kernel, which may prefer a listener with SO_REUSEPORT off,"}
+
+
+AGAIN = "is attached again", "it is on again"
 
 
 def attack(bed, *args):
@@ -66,14 +70,18 @@ def test_run(bed, case):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
-def test_run_compat(bed):
-    """The kernel lets a system call of 32-bit programs pass. The supervisor attaches the program
-    again."""
+@cases("compat", "compat_off")
+def test_run_compat(bed, way):
+    """The kernel lets a system call of 32-bit programs pass. The supervisor attaches the program, or
+    turns SO_REUSEPORT on, again. The last worker listens last: the kernel finds its listener first."""
     if platform.machine() != "x86_64":
         raise Skip("needs system calls of 32-bit programs")
-    run = run_attackers(bed, "compat", "usr1")
-    os.kill(run.pids()[1], signal.SIGUSR1)
-    run.process.wait_output("the steering program had been detached, and is attached again")
+    run = run_attackers(bed, way, "usr1")
+    for pid in run.pids():
+        os.kill(pid, signal.SIGUSR1)
+    run.process.wait_output("the steering program had been detached, and is attached again"
+                            if way == "compat" else "it is on again")
+    wait_until(lambda: in_force(bed) == (True, None), "in force again")
     expect_even(bed)
     equal(len(events(bed, "restored")), 1, "events")
     equal(run.stop(), 0, "exit status of the supervisor")
@@ -108,15 +116,18 @@ def test_run_sent(bed):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
-def test_run_outsider(bed):
-    """A process of the same user joins the group from outside. What it attaches is replaced."""
-    run = run_attackers(bed, "cbpf", "usr1")
+@cases("cbpf", "off")
+def test_run_outsider(bed, way):
+    """A process of the same user joins the group from outside. What it attaches is replaced, and it
+    can't get all connections by turning SO_REUSEPORT off."""
+    run = run_attackers(bed, way, "usr1")
     outsider = bed.start("setpriv", "--reuid", "nobody", "--clear-groups",
-                         *attack(bed, "cbpf", "usr1", PORT), name="outsider")
+                         *attack(bed, way, "usr1", PORT), name="outsider")
     outsider.wait_output("ready")
     outsider.kill(signal.SIGUSR1)
-    run.process.wait_output("a classic BPF program had replaced the steering program, which is "
-                            "attached again")
+    run.process.wait_output(
+        "a classic BPF program had replaced the steering program, which is attached again"
+        if way == "cbpf" else f"SO_REUSEPORT of a listener of pid {outsider.pid} was off")
     expect_even(bed)
     equal(run.stop(), 0, "exit status of the supervisor")
 
@@ -171,7 +182,7 @@ def expect_lost(bed, way):
     equal(after["ring"], before["ring"], "the ring")
 
 
-@cases("cbpf", "ebpf", "detach")
+@cases("cbpf", "ebpf", "detach", "off")
 def test_attached(bed, way):
     """Attached servers: `attach` puts the program back, and then commands work again."""
     server = Attached(bed, way)
@@ -181,14 +192,14 @@ def test_attached(bed, way):
     server.attack()
     expect_lost(bed, way)
     again = bed.reuseportd("attach", "--workers", 4, "--service", "web")
-    check("the steering program" in again.err and "is attached again" in again.err, f"{again}")
+    check(AGAIN[way == "off"] in again.err, f"{again}")
     equal((in_force(bed), len(events(bed, "restored"))), ((True, None), 1), "in force again")
     expect_even(bed)
     bed.reuseportd("drain", 1, "--wait")
     equal(shares(bed.load("-n", 150)), EVEN[:3], "connections after the drain")
 
 
-@cases("cbpf", "detach")
+@cases("cbpf", "detach", "off")
 def test_drain_wait(bed, way):
     """The program is replaced while `drain --wait` waits: it fails, rather than call the worker
     empty."""
@@ -203,7 +214,7 @@ def test_drain_wait(bed, way):
         client.close()
 
 
-@cases("cbpf", "ebpf", "detach")
+@cases("cbpf", "ebpf", "detach", "off")
 def test_watch(bed, way):
     """`attach --watch` puts the program back, as often as it is replaced; the log says so once."""
     server = Attached(bed, way, watch=True)
@@ -211,7 +222,7 @@ def test_watch(bed, way):
         server.attack()
         wait_until(lambda: in_force(bed) == (True, None), "it is in force again")
         expect_even(bed)
-    equal(server.watch.output().count("is attached again"), 1, "lines in the log")
+    equal(server.watch.output().count(AGAIN[way == "off"]), 1, "lines in the log")
     equal(len(events(bed, "restored")), 1, "events")
 
 
@@ -274,3 +285,31 @@ def test_forced_detach(bed):
                    service.parent]:
         folder.rmdir()
     bed.must("rm", "-rf", "/run/reuseportd")
+
+
+def test_off_before_attach(bed):
+    """A listener has SO_REUSEPORT off before `attach`, which turns it on again and says so."""
+    Workers(bed, workers=3)
+    attacker = bed.start(*attack(bed, "off", "usr1", PORT), name="attacker")
+    attacker.wait_output("ready")
+    attacker.kill(signal.SIGUSR1)
+    attacker.wait_output("off: done")
+    equal(bed.load("-n", 20)["workers"], {str(attacker.pid): 20}, "connections before")
+    result = bed.reuseportd("attach", "--workers", 4, "--service", "web")
+    check(f"note: 0.0.0.0:{PORT}: SO_REUSEPORT of a listener of pid {attacker.pid} was off"
+          in result.err, f"{result}")
+    expect_even(bed)
+
+
+def test_foreign_off(bed):
+    """A listener that is in no slot turns SO_REUSEPORT off."""
+    Workers(bed, workers=4)
+    bed.reuseportd("attach", "--workers", 4, "--service", "web")
+    attacker = bed.start(*attack(bed, "off", "usr1", PORT), name="attacker")
+    attacker.wait_output("ready")
+    expect_even(bed)
+    attacker.kill(signal.SIGUSR1)
+    attacker.wait_output("off: done")
+    expect_lost(bed, "off")
+    bed.reuseportd("attach", "--workers", 4, "--service", "web")
+    expect_even(bed)

@@ -170,6 +170,39 @@ def test_output_taken_over(bed):
     s.stop()
 
 
+def test_output_outside(bed):
+    """A process outside the service keeps that lock: the log process waits, and the worker can't end.
+    Both go on when the lock is free."""
+    s = Supervisor(bed, f"{bed.binary('worker')} --port 8090 --no-reuseport", "listen = 8090",
+                   "kill-timeout = 1s")
+    device, folder = fuse(bed)
+    outside = attack_as(bed, "nobody", "stuck_fifo", device, folder,
+                        f"/proc/{bed.status(NOISY)['workers'][0]['pid']}/fd/1")
+    outside.wait_output("stuck")
+    restart = bed.start(bed.binary("reuseportd"), "restart", NOISY, 0, name="restart")
+    s.process.wait_output("has not ended after 1 s: SIGKILL")
+    for _ in range(2):
+        s.check_quiet()
+    check(restart.alive(), f"the restart has ended: {restart.output()}")
+    os.kill(fuse_server(bed), signal.SIGKILL)
+    equal(restart.wait(), 0, f"exit status of the restart: {restart.output()}")
+    s.stop()
+
+
+def test_network(bed):
+    """The lock of the network configuration (RTNL): nothing here needs it."""
+    blocker = start_attack(bed, "network")
+    blocker.wait_output("stuck")
+    s = Supervisor(bed, f"{bed.binary('worker')} --port 8090 --no-reuseport", "listen = 8090")
+    s.check_quiet()
+    s.stop()
+    Workers(bed, 2)
+    bed.reuseportd("attach", "--workers", 2, "--service", "web")
+    bed.reuseportd("drain", 1, "--service", "web", "--wait")
+    bed.reuseportd("detach", "web")
+    check("setsockopt" not in blocker.output(), f"the lock was free: {blocker.output()}")
+
+
 def log_process(service):
     for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
         if path.read_bytes().split(b"\0")[1:3] == [b"log-process", service.encode()]:

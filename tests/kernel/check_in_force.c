@@ -144,18 +144,76 @@ static void detached_program(void)
 	CHECK_EQ(state_of(0), IN_FORCE_OURS);
 }
 
-/* A listener on an address of its own, with a mark, that is admitted. */
-static int open_marked(uint64_t *ret_cookie)
+static void set_reuseport(int fd, int on)
+{
+	CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)), 0);
+}
+
+/* The workers turn SO_REUSEPORT off: the one that the kernel comes to first gets all connections.
+ */
+static void listeners_avoid_the_program(void)
+{
+	struct error err;
+	uint64_t cookie;
+
+	begin();
+	cookie = workers[0].newcomer.listeners[0]->cookie;
+	for (unsigned int slot = 0; slot < ARRAY_SIZE(workers); slot++) {
+		_cleanup_close_ int fd = borrow(slot);
+
+		set_reuseport(fd, 0);
+	}
+	CHECK_EQ(run_client_visit(0), run_client_visit(0));
+	CHECK_EQ(state_of(0), IN_FORCE_AVOIDED);
+	CHECK_EQ(state_of(1), IN_FORCE_OURS);
+	CHECK_EQ(service_in_force_require(&run_service, &err), -EBUSY);
+	CHECK(strstr(err.text, "SO_REUSEPORT off"));
+	CHECK_EQ(service_in_force_check_listeners(&run_service, &cookie, 1, &err), -EBUSY);
+	CHECK_EQ(in_force_restore_all(&run_service, &report, &err), 2);
+	CHECK_EQ(n_said, 1);
+	CHECK_EQ(state_of(0), IN_FORCE_OURS);
+	CHECK(run_client_visit(0) != run_client_visit(0));
+}
+
+static int open_listener(unsigned int address_of_loopback)
 {
 	const struct sockaddr_in address = {.sin_family = AF_INET,
 	                                    .sin_port = htons(RUN_SERVICE_PORT),
-	                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1)};
-	const struct rpd_member member = {.account = RPD_ACCOUNT_NONE};
+	                                    .sin_addr.s_addr = htonl(address_of_loopback)};
 	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 
-	CHECK(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0 &&
-	      bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
-	      listen(fd, 1) == 0);
+	CHECK(fd >= 0);
+	CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+	set_reuseport(fd, 1);
+	CHECK_EQ(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	CHECK_EQ(listen(fd, 1), 0);
+	return fd;
+}
+
+/* The same by a listener that is in no slot, behind hundreds of others. */
+static void foreign_listener_avoids_the_program(void)
+{
+	enum { FOREIGN = 700 };
+	int fds[FOREIGN];
+
+	begin();
+	for (int i = 0; i < FOREIGN; i++)
+		fds[i] = open_listener(INADDR_ANY);
+	CHECK_EQ(state_of(0), IN_FORCE_OURS);
+	set_reuseport(fds[FOREIGN - 1], 0);
+	CHECK_EQ(state_of(0), IN_FORCE_AVOIDED);
+	close(fds[FOREIGN - 1]);
+	CHECK_EQ(state_of(0), IN_FORCE_OURS);
+	for (int i = 0; i < FOREIGN - 1; i++)
+		close(fds[i]);
+}
+
+/* A listener on an address of its own, with a mark, that is admitted. */
+static int open_marked(uint64_t *ret_cookie)
+{
+	const struct rpd_member member = {.account = RPD_ACCOUNT_NONE};
+	const int fd = open_listener(INADDR_LOOPBACK + 1);
+
 	CHECK_EQ(sockdiag_socket_cookie(fd, ret_cookie), 0);
 	CHECK_EQ(steer_members_set(&run_service.steer, *ret_cookie, &member), 0);
 	CHECK_EQ(steer_members_mark(&run_service.steer, fd), 0);
@@ -253,10 +311,15 @@ static void without_listeners(void)
 int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        CHECK_CASE(program_is_ours),          CHECK_CASE(program_is_put_back),
-	        CHECK_CASE(put_back_again_and_again), CHECK_CASE(detached_program),
-	        CHECK_CASE(locked_listener),          CHECK_CASE(list_while_others_close),
+	        CHECK_CASE(program_is_ours),
+	        CHECK_CASE(program_is_put_back),
+	        CHECK_CASE(put_back_again_and_again),
+	        CHECK_CASE(detached_program),
+	        CHECK_CASE(locked_listener),
+	        CHECK_CASE(list_while_others_close),
 	        CHECK_CASE(without_listeners),
+	        CHECK_CASE(listeners_avoid_the_program),
+	        CHECK_CASE(foreign_listener_avoids_the_program),
 	};
 
 	return check_main(argc, argv, cases, ARRAY_SIZE(cases));

@@ -16,7 +16,6 @@
 #include "service/response_stats.h"
 #include "service/responses.h"
 #include "service/service.h"
-#include "service/service_in_force.h"
 #include "service/watch.h"
 
 static int cmd_attach_check_input(const struct invocation *i, struct error *err)
@@ -140,15 +139,12 @@ static int cmd_attach_again(const struct invocation *i, const char *name, bool c
 {
 	_cleanup_service_ struct service service;
 	struct in_force_restore_report report = {.say = cmd_attach_print_restored};
-	struct in_force found;
 	int r;
 
 	service_init(&service);
 	r = service_open(&service, name, err);
-	if (r == 0) {
-		service_in_force_read(&service, &found);
-		r = in_force_restore(&service, &found, NULL, &report, err);
-	}
+	if (r == 0)
+		r = in_force_restore_all(&service, &report, err);
 	if (r > 0 || (r == 0 && changed))
 		r = service_status_print(&service, i->json, err) < 0 ? -EIO : 1;
 	return r;

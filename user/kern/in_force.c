@@ -11,6 +11,8 @@ static enum in_force_state in_force_judge(uint32_t is, uint32_t ours)
 {
 	if (is == RPD_PROGRAM_NONE)
 		return IN_FORCE_DETACHED;
+	if (is == RPD_PROGRAM_AVOIDED)
+		return IN_FORCE_AVOIDED;
 	if (!ours) /* the pin of our program is damaged */
 		return IN_FORCE_UNKNOWN;
 	return is == ours ? IN_FORCE_OURS : IN_FORCE_REPLACED;
@@ -44,12 +46,13 @@ void in_force_take(const struct rpd_group_member *rows, size_t n, const struct s
 			continue;
 		ret->state[e] = in_force_judge(rows[i].program, ours[e]);
 		ret->program[e] = rows[i].program;
+		ret->avoids[e] = rows[i].avoids;
 	}
 }
 
 bool in_force_is_lost(const struct in_force *it, unsigned int endpoint)
 {
-	return it->state[endpoint] == IN_FORCE_REPLACED || it->state[endpoint] == IN_FORCE_DETACHED;
+	return it->state[endpoint] >= IN_FORCE_REPLACED;
 }
 
 int in_force_find_lost(const struct in_force *it)
@@ -66,6 +69,9 @@ const char *in_force_describe_program(uint32_t program, char buf[IN_FORCE_TEXT_M
 
 	if (program == RPD_PROGRAM_NONE)
 		snprintf(buf, IN_FORCE_TEXT_MAX, "no program but the kernel's hash");
+	else if (program == RPD_PROGRAM_AVOIDED)
+		snprintf(buf, IN_FORCE_TEXT_MAX,
+		         "the kernel, which may prefer a listener with SO_REUSEPORT off,");
 	else if (program == RPD_PROGRAM_CLASSIC)
 		snprintf(buf, IN_FORCE_TEXT_MAX, "a classic BPF program");
 	else if (program_name(program, name))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Which program each group of a service has: ours, or one that has taken its place. */
+/* Which program each group of a service has: ours, or one that has taken its place; and whether a
+ * listener avoids it (bpf/group.bpf.c). */
 #pragma once
 
 #include <stdbool.h>
@@ -12,14 +13,17 @@ enum in_force_state {
 	IN_FORCE_UNKNOWN, /* it can't be seen (kern/groups.h) */
 	IN_FORCE_UNUSED,  /* no admitted listener is left in the group */
 	IN_FORCE_OURS,
+	/* Ours is not in force: */
 	IN_FORCE_REPLACED, /* another program selects the listener */
 	IN_FORCE_DETACHED, /* no program: the kernel's hash selects the listener */
+	IN_FORCE_AVOIDED,  /* a listener may get all connections without a program */
 };
 
 /* By endpoint. */
 struct in_force {
 	enum in_force_state state[RPD_ENDPOINT_MAX];
 	uint32_t program[RPD_ENDPOINT_MAX]; /* the other program: its id, or RPD_PROGRAM_CLASSIC */
+	uint64_t avoids[RPD_ENDPOINT_MAX];  /* the cookie of the listener of IN_FORCE_AVOIDED */
 	unsigned int n;                     /* endpoints */
 };
 
@@ -35,7 +39,7 @@ void in_force_read(const struct groups *groups, const struct steer *steer, struc
 void in_force_take(const struct rpd_group_member *rows, size_t n, const struct steer *steer,
                    struct in_force *ret);
 
-/* Whether the endpoint's group has another program, or none. */
+/* Whether the endpoint's group has another program, or none, or a listener avoids it. */
 bool in_force_is_lost(const struct in_force *it, unsigned int endpoint);
 
 /* The first endpoint of in_force_is_lost(), or -1. */

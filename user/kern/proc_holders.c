@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
+#include <bpf/bpf.h>
 
 #include "base/cleanup.h"
 #include "kern/held_child.h"
 #include "kern/held_rows.h"
+#include "kern/holder_iterator.h"
 #include "kern/proc_scan.h"
 
 /* How many children may wait for locks that processes keep. */
@@ -37,19 +39,22 @@ static int proc_holders_explain_stuck(uint32_t pid, struct error *err)
 	                 pid);
 }
 
-static enum held_child_result proc_holders_try(const struct proc_scan_request *request,
+/* @iterator: the link of the iterator, or a negative number. */
+static enum held_child_result proc_holders_try(struct proc_scan_request *request, int iterator,
                                                uint32_t *ret_pid, int *ret_result,
                                                struct holder **ret, size_t *ret_n)
 {
+	_cleanup_close_ int shown = iterator < 0 ? -1 : bpf_iter_create(iterator);
 	struct search search = {.request = request};
 	struct held_child_call call = {.run = proc_holders_run,
-	                               .keep = {-1, -1},
+	                               .keep = {shown, -1},
 	                               .max = HELD_MAX,
 	                               .pid = &search.pid,
 	                               .is_long = !request->bounded};
-	const enum held_child_result result =
-	        held_rows_run(&call, &search.rows, sizeof(search), sizeof(**ret), ret, ret_n);
+	enum held_child_result result;
 
+	request->iterator = shown;
+	result = held_rows_run(&call, &search.rows, sizeof(search), sizeof(**ret), ret, ret_n);
 	*ret_pid = search.pid;
 	*ret_result = search.rows.result;
 	return result;
@@ -60,6 +65,7 @@ static enum held_child_result proc_holders_try(const struct proc_scan_request *r
 static int proc_holders_search(struct proc_scan_request *request, struct holder **ret,
                                size_t *ret_n, struct error *err)
 {
+	_cleanup_close_ int iterator = -1;
 	enum held_child_result result;
 	uint32_t pid;
 	int r;
@@ -72,8 +78,10 @@ static int proc_holders_search(struct proc_scan_request *request, struct holder 
 	for (size_t i = 0; i < request->n_pids; i++)
 		if (held_child_waits_for(request->pids[i]))
 			return proc_holders_explain_stuck(request->pids[i], err);
+	if (!request->bounded) /* an event loop does not wait until it is loaded */
+		iterator = holder_iterator_open(request->listeners, request->n_listeners);
 	for (;;) {
-		result = proc_holders_try(request, &pid, &r, ret, ret_n);
+		result = proc_holders_try(request, iterator, &pid, &r, ret, ret_n);
 		if (result != HELD_CHILD_STUCK || !pid) /* 0: it has come to no process yet */
 			break;
 		if (request->pids || request->n_skipped == ARRAY_SIZE(request->skipped))

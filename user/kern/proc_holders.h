@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The processes that have a listener open, found by a scan of /proc. Which of several holders is
- * the worker is the roster's decision (core/roster.h).
+ * The processes that have a listener open, found by a scan of /proc; of the processes that the
+ * iterator shows, where there is one (holder_iterator.h). Which of several holders is the worker is
+ * the roster's decision (core/roster.h).
  *
  * A process that ends during the scan, or that we may not read, counts as absent. A process can
  * keep a scan waiting for ever (proc_scan.h): then -EBUSY.
@@ -17,8 +18,8 @@
 #include "core/listener.h"
 
 /*
- * Scans /proc for every process except ours that has one of @listeners open. Makes a row for each
- * pair of process and socket, sorted by (inode, pid).
+ * Finds every process except ours that has one of @listeners open. Makes a row for each pair of
+ * process and socket, sorted by (inode, pid).
  *
  * Evidence EPOLL: the process's epoll descriptor holder.epfd watches the socket by the descriptor
  * holder.fd. If a child has inherited its parent's epoll descriptor, the one that waits on the

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "kern/held_child.h"
+#include "kern/holder_iterator.h"
 #include "kern/proc_epoll.h"
 #include "kern/proc_read.h"
 
@@ -410,13 +411,35 @@ static int proc_scan_all(struct scan *s)
 	return 0;
 }
 
-static int proc_scan_pids(struct scan *s)
+static int proc_scan_pids(struct scan *s, const uint32_t *pids, size_t n)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < s->request->n_pids && r >= 0 && proc_scan_may_go_on(s); i++)
-		r = proc_scan_process(s, s->request->pids[i]);
+	for (size_t i = 0; i < n && r >= 0 && proc_scan_may_go_on(s); i++)
+		r = proc_scan_process(s, pids[i]);
 	return r < 0 ? r : 0;
+}
+
+/* Scans every process except ours that has a listener open, whatever others have open. */
+static int proc_scan_shown(struct scan *s)
+{
+	_cleanup_free_ uint32_t *pids = NULL;
+	size_t n = 0, kept = 0;
+	int r = holder_iterator_read(s->request->iterator, &pids, &n);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++)
+		if (pids[i] != s->request->self)
+			pids[kept++] = pids[i];
+	return proc_scan_pids(s, pids, kept);
+}
+
+static int proc_scan_requested(struct scan *s)
+{
+	if (s->request->pids)
+		return proc_scan_pids(s, s->request->pids, s->request->n_pids);
+	return s->request->iterator < 0 ? proc_scan_all(s) : proc_scan_shown(s);
 }
 
 int proc_scan(const struct proc_scan_request *request, uint32_t *ret_pid, struct holder **ret,
@@ -426,7 +449,7 @@ int proc_scan(const struct proc_scan_request *request, uint32_t *ret_pid, struct
 	int r = proc_scan_init(&s);
 
 	if (r == 0 && s.n_inodes)
-		r = request->pids ? proc_scan_pids(&s) : proc_scan_all(&s);
+		r = proc_scan_requested(&s);
 	if (r < 0)
 		return r;
 	if (s.n_rows) {

@@ -20,6 +20,7 @@ struct proc_scan_request {
 	const uint32_t *pids; /* only these processes; or NULL */
 	size_t n_pids;
 	uint32_t self; /* without @pids: is left out */
+	int iterator;  /* without @pids: shows the processes (holder_iterator.h); -1 = scan all */
 	bool bounded;  /* the processes may have any number of descriptors and watches */
 	uint32_t skipped[PROC_SCAN_SKIPPED_MAX]; /* are left out */
 	size_t n_skipped;

@@ -3,14 +3,16 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "kern/held_child.h"
 
 #define HELD_MAX 64 /* children that wait for locks of listeners */
 
 struct steer_borrowed {
+	int (*set)(const struct steer_borrowed *it);
 	const struct steer *steer;
-	int endpoint; /* -1: detach */
+	unsigned int endpoint;
 	int fd;
 	uint32_t pid; /* of the process that has the listener */
 	int result;   /* by the child */
@@ -20,8 +22,7 @@ static void steer_borrowed_run(void *data)
 {
 	struct steer_borrowed *it = data;
 
-	it->result = it->endpoint < 0 ? steer_detach(it->steer, it->fd)
-	                              : steer_attach(it->steer, (unsigned int)it->endpoint, it->fd);
+	it->result = it->set(it);
 }
 
 static int steer_borrowed_set(struct steer_borrowed *it, int program)
@@ -37,17 +38,44 @@ static int steer_borrowed_set(struct steer_borrowed *it, int program)
 	return held_child_run(&call, it, sizeof(*it)) == HELD_CHILD_DONE ? it->result : -EAGAIN;
 }
 
+static int steer_borrowed_set_program(const struct steer_borrowed *it)
+{
+	return steer_attach(it->steer, it->endpoint, it->fd);
+}
+
 int steer_borrowed_attach(const struct steer *steer, unsigned int endpoint, int fd, uint32_t pid)
 {
-	struct steer_borrowed it = {
-	        .steer = steer, .endpoint = (int)endpoint, .fd = fd, .pid = pid};
+	struct steer_borrowed it = {.set = steer_borrowed_set_program,
+	                            .steer = steer,
+	                            .endpoint = endpoint,
+	                            .fd = fd,
+	                            .pid = pid};
 
 	return steer_borrowed_set(&it, steer->endpoints[endpoint].prog_fd);
 }
 
+static int steer_borrowed_set_none(const struct steer_borrowed *it)
+{
+	return steer_detach(it->steer, it->fd);
+}
+
 int steer_borrowed_detach(const struct steer *steer, int fd)
 {
-	struct steer_borrowed it = {.steer = steer, .endpoint = -1, .fd = fd};
+	struct steer_borrowed it = {.set = steer_borrowed_set_none, .steer = steer, .fd = fd};
+
+	return steer_borrowed_set(&it, -1);
+}
+
+static int steer_borrowed_set_reuseport(const struct steer_borrowed *it)
+{
+	const int on = 1;
+
+	return setsockopt(it->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0 ? -errno : 0;
+}
+
+int steer_borrowed_rejoin(int fd, uint32_t pid)
+{
+	struct steer_borrowed it = {.set = steer_borrowed_set_reuseport, .fd = fd, .pid = pid};
 
 	return steer_borrowed_set(&it, -1);
 }

@@ -22,6 +22,7 @@
 #include "kern/steer_socks.h"
 #include "service/admit.h"
 #include "service/conn_adopt.h"
+#include "service/in_force_restore.h"
 #include "service/responses.h"
 #include "service/schedule_commit.h"
 #include "service/service_in_force.h"
@@ -278,11 +279,19 @@ static int attach_note_replaced(const struct service *service, struct discover_f
 	return r;
 }
 
+static void attach_note_restored(const char *line, void *data)
+{
+	struct error ignored;
+
+	discover_add_note(data, line, &ignored);
+}
+
 /* Attaches the program to the groups, and counts the connections that are open already; counts HTTP
  * responses if that is requested. */
 static int attach_start(struct service *service, const struct attach_request *request,
                         struct discover_found *found, struct error *err)
 {
+	struct in_force_restore_report report = {.say = attach_note_restored, .data = found};
 	struct error ignored;
 	int r = attach_note_replaced(service, found, err);
 
@@ -291,6 +300,8 @@ static int attach_start(struct service *service, const struct attach_request *re
 	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_ATTACHING, __ATOMIC_RELEASE);
 	r = attach_programs(service, found, err);
 	if (r == 0)
+		r = in_force_restore_all(service, &report, err);
+	if (r >= 0)
 		r = service_in_force_require(service, err);
 	if (r == 0 && conn_adopt(service, &ignored) < 0)
 		service->steer.control->n_unlisted = 1; /* or more */

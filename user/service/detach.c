@@ -81,6 +81,10 @@ static void detach_note_lost(const struct service *service, const struct in_forc
 		if (found->state[e] == IN_FORCE_REPLACED)
 			fprintf(out, "%s: %s had replaced the steering program, and stays\n",
 			        address, in_force_describe(found, e, text));
+		else if (found->state[e] == IN_FORCE_AVOIDED)
+			fprintf(out,
+			        "%s: a listener with SO_REUSEPORT off may get all connections\n",
+			        address);
 		else
 			fprintf(out, "%s: the steering program had been detached already\n",
 			        address);

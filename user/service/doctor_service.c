@@ -113,8 +113,10 @@ static int doctor_service_check_workers(const struct service *service, const str
 	if (r == 0 && w.stalled.n)
 		r = doctor_checks_add(
 		        checks, CHECK_FAIL, name,
-		        "drain them, or restart their server; `reuseportd attach --watch` "
-		        "removes stalled workers from the ring",
+		        service_is_run(service)
+		                ? "`reuseportd restart` replaces them"
+		                : "drain them, or restart their server; `reuseportd attach "
+		                  "--watch` removes stalled workers from the ring",
 		        "no process polls the listeners of slot%s %s, though they are "
 		        "open: connections to them hang",
 		        doctor_service_plural(w.stalled.n), w.stalled.text);

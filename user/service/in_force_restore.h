@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Puts the steering program back where another one has replaced it. */
+/* Puts the steering program back where another one has replaced it, or a listener avoids it. */
 #pragma once
 
 #include <stdint.h>
@@ -25,3 +25,8 @@ struct in_force_restore_report {
 int in_force_restore(struct service *service, const struct in_force *found,
                      const int own[RPD_ENDPOINT_MAX], struct in_force_restore_report *report,
                      struct error *err);
+
+/* The same until nothing is lost: of the listeners that avoid the program, each call of
+ * in_force_restore() finds one in a group. Returns how many calls have restored something. */
+int in_force_restore_all(struct service *service, struct in_force_restore_report *report,
+                         struct error *err);

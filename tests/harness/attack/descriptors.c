@@ -54,6 +54,22 @@ ATTACK(epoll_watches)
 		epoll_wait(epfd, &event, 1, -1);
 }
 
+/* Has @arguments[0] descriptors open, and does nothing. */
+ATTACK(many_descriptors)
+{
+	const int n = arguments[0] ? atoi(arguments[0]) : 0;
+	const struct rlimit limit = {(rlim_t)n + 16, (rlim_t)n + 16};
+
+	setrlimit(RLIMIT_NOFILE, &limit);
+	for (int i = 0; i < n; i++)
+		if (dup(0) < 0)
+			perror("attack: dup");
+	puts("ready");
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+
 /* A connected socket that takes a minute to close: data is left to be sent, and its peer does not
  * read. */
 static int descriptors_open_lingering(const struct sockaddr_in *address)

@@ -6,8 +6,9 @@
  * attack steering WAY WHEN [PORT]
  *   WAY   cbpf: a classic program that selects the first member; ebpf: an eBPF program that does;
  *         detach: none; compat: detach by a system call of 32-bit programs; off: turns
- *         SO_REUSEPORT off; lock: SO_LOCK_FILTER; device: binds the socket to lo; again: stops
- *         listening, and listens again
+ *         SO_REUSEPORT off; compat_off: by such a system call; lock: SO_LOCK_FILTER;
+ *         device: binds the socket to lo; again: stops listening, and listens again;
+ *         hide: leaves the listener open in no process
  *   WHEN  unbound, bound: the state of the socket; usr1: the socket listens, at each SIGUSR1
  *   PORT  without it the listener is the first one of LISTEN_FDS
  *
@@ -73,25 +74,31 @@ static int steering_detach(int fd)
 	return setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &unused, sizeof(unused));
 }
 
-/* The kernel runs no cgroup program for system calls of 32-bit programs (do_sock_setsockopt()). */
-static int steering_detach_compat(int fd)
+static int steering_set(int fd, int option, int value)
+{
+	return setsockopt(fd, SOL_SOCKET, option, &value, sizeof(value));
+}
+
+/* Sets the option to 0. The kernel runs no cgroup program for system calls of 32-bit programs
+ * (do_sock_setsockopt()). */
+static int steering_set_compat(int fd, int option)
 {
 #ifdef __x86_64__
 	const long setsockopt_32 = 366;
-	void *unused = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-	                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	void *zero = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+	                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 	long r;
 
 	__asm__ volatile("int $0x80"
 	                 : "=a"(r)
 	                 : "a"(setsockopt_32), "b"((long)fd), "c"((long)SOL_SOCKET),
-	                   "d"((long)SO_DETACH_REUSEPORT_BPF), "S"(unused), "D"(4L)
+	                   "d"((long)option), "S"(zero), "D"(4L)
 	                 : "memory", "r8", "r9", "r10", "r11");
 	if (r < 0)
 		errno = (int)-r;
 	return r < 0 ? -1 : 0;
 #else
-	return steering_detach(fd);
+	return steering_set(fd, option, 0);
 #endif
 }
 
@@ -100,9 +107,15 @@ static int steering_listen_again(int fd)
 	return shutdown(fd, SHUT_RDWR) < 0 || listen(fd, 1024) < 0 ? -1 : 0;
 }
 
-static int steering_set(int fd, int option, int value)
+/* A message that no process receives has the listener. */
+static int steering_hide(int fd)
 {
-	return setsockopt(fd, SOL_SOCKET, option, &value, sizeof(value));
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
+	attack_send_file(pair[0], NULL, "\n", fd);
+	return 0;
 }
 
 static void steering_try(int fd)
@@ -114,7 +127,9 @@ static void steering_try(int fd)
 	else if (!strcmp(way, "ebpf"))
 		r = steering_attach_extended(fd);
 	else if (!strcmp(way, "compat"))
-		r = steering_detach_compat(fd);
+		r = steering_set_compat(fd, SO_DETACH_REUSEPORT_BPF);
+	else if (!strcmp(way, "compat_off"))
+		r = steering_set_compat(fd, SO_REUSEPORT);
 	else if (!strcmp(way, "off"))
 		r = steering_set(fd, SO_REUSEPORT, 0);
 	else if (!strcmp(way, "lock"))
@@ -123,10 +138,14 @@ static void steering_try(int fd)
 		r = setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", sizeof("lo"));
 	else if (!strcmp(way, "again"))
 		r = steering_listen_again(fd);
+	else if (!strcmp(way, "hide"))
+		r = steering_hide(fd);
 	else
 		r = steering_detach(fd);
 	printf("%s: %s\n", way, r < 0 ? strerror(errno) : "done");
 	fflush(stdout);
+	while (!strcmp(way, "hide"))
+		pause();
 }
 
 static void steering_on_signal(int signal)

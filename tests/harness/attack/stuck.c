@@ -257,3 +257,38 @@ ATTACK(stuck_output)
 	stuck_wait();
 	stuck_listen(stuck_bind(arguments[2]));
 }
+
+/* The lock of a FIFO that another process has open. @arguments[2]: its path. */
+ATTACK(stuck_fifo)
+{
+	/* Before we have a user namespace of our own, from which we can't reach the process. */
+	const int fd = open(arguments[2], O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		perror(arguments[2]);
+	stuck_begin(arguments);
+	if (stuck_fork() == 0) {
+		if (write(fd, "line\n", 5) < 0 || write(fd, stuck_memory, SIZE) < 0)
+			perror("attack: write");
+		_exit(1);
+	}
+	stuck_wait();
+	for (;;)
+		pause();
+}
+
+/* The lock of the network configuration (RTNL). @arguments[2] is not used. */
+ATTACK(stuck_network)
+{
+	const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	stuck_begin(arguments);
+	if (stuck_fork() == 0) {
+		setsockopt(fd, IPPROTO_IP, IP_MSFILTER, stuck_memory, SIZE);
+		perror("attack: setsockopt");
+		_exit(1);
+	}
+	stuck_wait();
+	for (;;)
+		pause();
+}
