@@ -158,14 +158,14 @@ static void capabilities(const void *data)
  */
 static void reading_the_kernel_is_forbidden(void)
 {
-	struct rpd_members_at at = {.selected_sk = 1};
+	struct rpd_members_at at = {.selected_sk.offset = 1};
 
 	CHECK_EQ(features_probe(FEATURE_READ_KERNEL), 1);
 	CHECK_MSG(keep_capabilities(CAP(PERFMON) | CAP(SYS_ADMIN), 0) == 0, "set-up: %s",
 	          strerror(errno));
 	CHECK_EQ(features_probe(FEATURE_READ_KERNEL), 0);
 	CHECK(!steer_queues_find_members(&at));
-	CHECK_EQ(at.selected_sk, 0);
+	CHECK_EQ(at.selected_sk.offset, 0);
 }
 
 /* For a moment the process has no free descriptor: the next steering program can see the queues. */
