@@ -310,7 +310,7 @@ static __always_inline int steer_give_turn(struct sk_reuseport_md *ctx,
 	if (kind == PICK_STRAY)
 		return turn;
 	if (sched->policy == RPD_LEAST_CONNECTIONS)
-		turn = steer_least(ctx, at);
+		turn = steer_least(ctx, sched, at);
 	if (turn < 0 || !steer_may_be_busy(ctx, ctl, sched))
 		return turn;
 	slot = steer_pass_on(ctx, turn, client);

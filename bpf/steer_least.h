@@ -68,73 +68,84 @@ static __always_inline struct pick_load steer_least_load(const struct rpd_schedu
 /* A search for the least load. It is in memory, of which the verifier knows nothing: so it checks
  * the loop in no time. */
 struct steer_least_search {
-	__u32 entry;       /* of the ring, that was compared last */
-	__u32 best;        /* the slot with the least load so far: its listener is selected */
-	__u32 connections; /* of best */
-	__u32 others;      /* how many workers are still to be compared */
-	__u64 seen;        /* bit n: a slot with slot % 64 == n was compared */
+	struct pick_load least; /* of the best worker so far: its listener is selected */
+	__u32 best;             /* its slot */
+	__u32 turn;             /* the slot that has the turn */
+	__u32 entry;            /* of the ring, that was compared last */
+	__u32 others;           /* how many workers are still to be compared */
+	__u64 seen;             /* bit n: a slot with slot % 64 == n was compared */
 };
 
-/* Notes that the slot is compared. False if it was before: the ring names a heavy worker often. */
-static __always_inline bool steer_least_note(struct steer_least_search *it, __u32 slot)
+/*
+ * Selects the slot's worker, which has less load than the best one unless its handshakes count.
+ * These can be read of a selected listener only. If it then has too many, it gives way to the best
+ * one again.
+ */
+__attribute__((noinline)) int steer_least_take(struct sk_reuseport_md *ctx,
+                                               const struct rpd_schedule *sched,
+                                               struct steer_least_search *it, __u32 slot)
 {
-	const __u64 bit = 1ull << (slot % 64);
-	const bool is_new = !(it->seen & bit);
+	struct pick_load load;
 
-	it->seen |= bit;
-	return is_new;
+	if (!ctx || !sched || !it || !steer_select(ctx, sched, slot))
+		return 0;
+	load = steer_least_load(sched, slot, steer_least_open(sched, slot) + look_pending(ctx));
+	if (!steer_pick_is_less(&load, &it->least) && steer_select(ctx, sched, it->best))
+		return 0;
+	it->best = slot;
+	it->least = load;
+	return 0;
 }
 
-/*
- * Compares the worker of the next ring entry, and selects it if it has less load. Returns false at
- * the end of the search.
- *
- * Handshakes can be read of a selected listener only. So a worker that has too many open
- * connections in any case is not selected, and a worker that turns out to have too many with its
- * handshakes gives way to the best one again.
- */
-__attribute__((noinline)) int steer_least_compare(struct sk_reuseport_md *ctx,
-                                                  struct steer_least_search *it)
+/* Compares the worker of the next ring entry, and selects it if it has less load. */
+static __always_inline void steer_least_compare(struct sk_reuseport_md *ctx,
+                                                const struct rpd_schedule *sched,
+                                                struct steer_least_search *it)
 {
-	struct rpd_schedule *sched = schedule_find();
-	struct pick_load least, load;
+	struct pick_load load;
 	__u32 slot;
 
-	if (!ctx || !it || !sched || !it->others)
-		return false;
 	it->entry = it->entry + 1 < sched->ring_len ? it->entry + 1 : 0;
 	slot = sched->ring[it->entry & (RPD_RING_MAX - 1)];
-	if (!steer_is_alike(sched, slot, it->best) || !steer_least_is_counted(sched, slot) ||
-	    !steer_least_note(it, slot))
-		return true;
+	if (it->seen >> (slot % 64) & 1 || !steer_is_alike(sched, slot, it->turn) ||
+	    !steer_least_is_counted(sched, slot))
+		return;
+	it->seen |= 1ull << (slot % 64); /* the ring names a heavy worker often */
 	it->others--;
-	least = steer_least_load(sched, it->best, it->connections);
 	load = steer_least_load(sched, slot, steer_least_open(sched, slot));
-	if (!steer_pick_is_less(&load, &least) || !steer_select(ctx, sched, slot))
-		return true;
-	load.connections += look_pending(ctx);
-	if (!steer_pick_is_less(&load, &least) && steer_select(ctx, sched, it->best))
-		return true;
-	it->best = slot;
-	it->connections = load.connections;
-	return true;
+	if (steer_pick_is_less(&load, &it->least))
+		steer_least_take(ctx, sched, it, slot);
+}
+
+__attribute__((noinline)) int steer_least_search(struct sk_reuseport_md *ctx,
+                                                 const struct rpd_schedule *sched,
+                                                 struct steer_least_search *it)
+{
+	if (!ctx || !sched || !it)
+		return 0;
+	for (__u32 i = 1; i < STEER_LEAST_AHEAD && i < sched->ring_len && it->others; i++) {
+		steer_least_compare(ctx, sched, it);
+		asm volatile("" ::: "memory");
+	}
+	return 0;
 }
 
 /* Selects the worker for the turn of ring entry @at, whose own worker is selected. Returns its
  * slot. */
-__attribute__((noinline)) int steer_least(struct sk_reuseport_md *ctx, __u32 at)
+static __always_inline int steer_least(struct sk_reuseport_md *ctx,
+                                       const struct rpd_schedule *sched, __u32 at)
 {
-	struct rpd_schedule *sched = schedule_find();
-	struct steer_least_search it = {.entry = at};
+	const __u32 turn = sched->ring[at & (RPD_RING_MAX - 1)];
+	struct steer_least_search it = {
+	        .least = steer_least_load(sched, turn,
+	                                  steer_least_open(sched, turn) + look_pending(ctx)),
+	        .best = turn,
+	        .turn = turn,
+	        .entry = at,
+	        .others = steer_least_is_counted(sched, turn) ? sched->choices - 1 : 0,
+	        .seen = 1ull << (turn % 64),
+	};
 
-	if (!ctx || !sched)
-		return -1;
-	it.best = sched->ring[at & (RPD_RING_MAX - 1)];
-	it.connections = steer_least_open(sched, it.best) + look_pending(ctx);
-	steer_least_note(&it, it.best);
-	it.others = steer_least_is_counted(sched, it.best) ? sched->choices - 1 : 0;
-	for (__u32 i = 1; i < STEER_LEAST_AHEAD && i < sched->ring_len; i++)
-		if (!steer_least_compare(ctx, &it))
-			break;
+	steer_least_search(ctx, sched, &it);
 	return it.best;
 }
