@@ -36,8 +36,7 @@ static int programs_print_program(const char *object, const struct bpf_program *
 
 /* Sets what user space sets before it loads the steering program: without that, the verifier would
  * remove a part of the program. */
-static void programs_set_members(struct bpf_object *object,
-                                 const struct rpd_members_at *members)
+static void programs_set_members(struct bpf_object *object, const struct rpd_members_at *members)
 {
 	const struct btf *btf = bpf_object__btf(object);
 	struct bpf_map *map = bpf_object__find_map_by_name(object, ".rodata");
