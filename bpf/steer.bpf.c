@@ -305,13 +305,11 @@ static __always_inline int steer_give_turn(struct sk_reuseport_md *ctx,
 {
 	int turn = sched->ring[at], slot;
 
-	if (!steer_select(ctx, sched, turn))
+	if (kind != PICK_STRAY && sched->policy == RPD_LEAST_CONNECTIONS)
+		turn = steer_least(ctx, sched, at);
+	else if (!steer_select(ctx, sched, turn))
 		return -1;
-	if (kind == PICK_STRAY)
-		return turn;
-	if (sched->policy == RPD_LEAST_CONNECTIONS)
-		turn = steer_least(ctx, at);
-	if (turn < 0 || !steer_may_be_busy(ctx, ctl, sched))
+	if (turn < 0 || kind == PICK_STRAY || !steer_may_be_busy(ctx, ctl, sched))
 		return turn;
 	slot = steer_pass_on(ctx, turn, client);
 	if (slot != turn)

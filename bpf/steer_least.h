@@ -24,11 +24,11 @@
 /* A worker that has just been admitted has the fewest connections of all. So that not every new one
  * goes to it, it is young at first: it takes no turn of a grown worker, and in its own turns it
  * counts with a part of its weight only. */
-static __always_inline __u64 steer_least_growth(const struct rpd_schedule *sched, __u32 slot)
+__attribute__((noinline)) int steer_least_growth(const struct rpd_schedule *sched, __u32 slot)
 {
 	struct rpd_worker *worker;
 
-	if (!sched->slow_start)
+	if (!sched)
 		return PICK_GROWN;
 	worker = schedule_find_worker(sched, slot);
 	return steer_pick_growth(worker ? bpf_ktime_get_ns() - worker->admitted_ns : 0,
@@ -38,7 +38,7 @@ static __always_inline __u64 steer_least_growth(const struct rpd_schedule *sched
 /* A worker without an account (RPD_ACCOUNT_NONE) has its own turns, and no other. */
 static __always_inline bool steer_least_is_counted(const struct rpd_schedule *sched, __u32 slot)
 {
-	return sched->slots[slot & (RPD_SLOT_MAX - 1)].generation < RPD_ACCOUNT_GENERATIONS;
+	return !(sched->slots[slot & (RPD_SLOT_MAX - 1)].generation / RPD_ACCOUNT_GENERATIONS);
 }
 
 /* The connections of the slot's worker, without the handshakes under way. Those that it has reset
@@ -62,79 +62,139 @@ static __always_inline struct pick_load steer_least_load(const struct rpd_schedu
                                                          __u32 slot, __u32 connections)
 {
 	return (struct pick_load){connections, sched->slots[slot & (RPD_SLOT_MAX - 1)].weight,
-	                          steer_least_growth(sched, slot)};
+	                          sched->slow_start ? steer_least_growth(sched, slot) : PICK_GROWN};
 }
 
-/* A search for the least load. It is in memory, of which the verifier knows nothing: so it checks
- * the loop in no time. */
-struct steer_least_search {
-	__u32 entry;       /* of the ring, that was compared last */
-	__u32 best;        /* the slot with the least load so far: its listener is selected */
-	__u32 connections; /* of best */
-	__u32 others;      /* how many workers are still to be compared */
-	__u64 seen;        /* bit n: a slot with slot % 64 == n was compared */
+/* A worker that may take the turn. */
+struct steer_least_choice {
+	__u32 slot;
+	__u32 connections; /* without the handshakes under way */
 };
 
-/* Notes that the slot is compared. False if it was before: the ring names a heavy worker often. */
-static __always_inline bool steer_least_note(struct steer_least_search *it, __u32 slot)
+/* A search for the least load. */
+struct steer_least_search {
+	struct steer_least_choice choices[RPD_CHOICES_MAX]; /* the first one has the turn */
+	__u32 n;                                            /* of choices */
+	__u32 entry;            /* of the ring, that was searched last */
+	__u64 seen;             /* bit n: a slot with slot % 64 == n is among the choices */
+	struct pick_load least; /* of the best choice so far: its listener is selected */
+	__u32 best;             /* its slot */
+};
+
+/* Adds the slot's worker, unless it is a choice already: the ring names a heavy worker often. */
+static __always_inline void steer_least_add(const struct rpd_schedule *sched,
+                                            struct steer_least_search *it, __u32 slot)
 {
 	const __u64 bit = 1ull << (slot % 64);
-	const bool is_new = !(it->seen & bit);
 
+	if (it->seen & bit)
+		return;
 	it->seen |= bit;
-	return is_new;
+	it->choices[it->n++ & (RPD_CHOICES_MAX - 1)] =
+	        (struct steer_least_choice){slot, steer_least_open(sched, slot)};
+}
+
+/* Adds the worker of the next ring entry, if it may take the turn. */
+static __always_inline void steer_least_step(const struct rpd_schedule *sched,
+                                             struct steer_least_search *it)
+{
+	__u32 slot;
+
+	it->entry = it->entry + 1 < sched->ring_len ? it->entry + 1 : 0;
+	slot = sched->ring[it->entry & (RPD_RING_MAX - 1)];
+	if (steer_is_alike(sched, slot, it->choices[0].slot) && steer_least_is_counted(sched, slot))
+		steer_least_add(sched, it, slot);
 }
 
 /*
- * Compares the worker of the next ring entry, and selects it if it has less load. Returns false at
- * the end of the search.
- *
- * Handshakes can be read of a selected listener only. So a worker that has too many open
- * connections in any case is not selected, and a worker that turns out to have too many with its
- * handshakes gives way to the best one again.
+ * Selects the choice, which has less load than the best one unless its handshakes count. These can
+ * be read of a selected listener only. So a worker that turns out to have too many gives way to the
+ * best one again.
  */
-__attribute__((noinline)) int steer_least_compare(struct sk_reuseport_md *ctx,
-                                                  struct steer_least_search *it)
+__attribute__((noinline)) int steer_least_take(struct sk_reuseport_md *ctx,
+                                               const struct rpd_schedule *sched,
+                                               struct steer_least_search *it, __u32 slot,
+                                               __u32 connections)
 {
-	struct rpd_schedule *sched = schedule_find();
-	struct pick_load least, load;
-	__u32 slot;
+	struct pick_load load;
 
-	if (!ctx || !it || !sched || !it->others)
-		return false;
-	it->entry = it->entry + 1 < sched->ring_len ? it->entry + 1 : 0;
-	slot = sched->ring[it->entry & (RPD_RING_MAX - 1)];
-	if (!steer_is_alike(sched, slot, it->best) || !steer_least_is_counted(sched, slot) ||
-	    !steer_least_note(it, slot))
-		return true;
-	it->others--;
-	least = steer_least_load(sched, it->best, it->connections);
-	load = steer_least_load(sched, slot, steer_least_open(sched, slot));
-	if (!steer_pick_is_less(&load, &least) || !steer_select(ctx, sched, slot))
-		return true;
-	load.connections += look_pending(ctx);
-	if (!steer_pick_is_less(&load, &least) && steer_select(ctx, sched, it->best))
-		return true;
+	if (!ctx || !sched || !it || !steer_select(ctx, sched, slot))
+		return 0;
+	load = steer_least_load(sched, slot, connections + look_pending(ctx));
+	if (!steer_pick_is_less(&load, &it->least) && steer_select(ctx, sched, it->best))
+		return 0;
 	it->best = slot;
-	it->connections = load.connections;
-	return true;
+	it->least = load;
+	return 0;
 }
 
-/* Selects the worker for the turn of ring entry @at, whose own worker is selected. Returns its
- * slot. */
-__attribute__((noinline)) int steer_least(struct sk_reuseport_md *ctx, __u32 at)
+static __always_inline void steer_least_compare(struct sk_reuseport_md *ctx,
+                                                const struct rpd_schedule *sched,
+                                                struct steer_least_search *it,
+                                                const struct steer_least_choice *choice)
 {
-	struct rpd_schedule *sched = schedule_find();
+	const struct pick_load load = steer_least_load(sched, choice->slot, choice->connections);
+
+	if (steer_pick_is_less(&load, &it->least))
+		steer_least_take(ctx, sched, it, choice->slot, choice->connections);
+}
+
+/*
+ * Finds the choices for the turn of ring entry @it->entry.
+ *
+ * A call costs as much as 30 instructions, so the loops of the search are inside two functions. The
+ * verifier knows nothing of the memory at @it, and so checks them quickly; the barriers keep the
+ * compiler from using registers instead.
+ */
+__attribute__((noinline)) int steer_least_find(const struct rpd_schedule *sched,
+                                               struct steer_least_search *it)
+{
+	__u32 n = 0;
+
+	if (!sched || !it)
+		return 0;
+	it->best = sched->ring[it->entry & (RPD_RING_MAX - 1)];
+	steer_least_add(sched, it, it->best);
+	if (steer_least_is_counted(sched, it->best))
+		n = sched->ring_len;
+	for (__u32 i = 1; i < STEER_LEAST_AHEAD && i < n && it->n < sched->choices; i++) {
+		steer_least_step(sched, it);
+		barrier();
+	}
+	return 0;
+}
+
+/* Selects the choice with the least load. The listener of the first one is selected. */
+__attribute__((noinline)) int steer_least_choose(struct sk_reuseport_md *ctx,
+                                                 const struct rpd_schedule *sched,
+                                                 struct steer_least_search *it)
+{
+	if (!ctx || !sched || !it)
+		return 0;
+	it->least =
+	        steer_least_load(sched, it->best, it->choices[0].connections + look_pending(ctx));
+	for (__u32 i = 1; i < RPD_CHOICES_MAX && i < it->n; i++) {
+		steer_least_compare(ctx, sched, it, &it->choices[i]);
+		barrier();
+	}
+	return 0;
+}
+
+/*
+ * Selects the worker for the turn of ring entry @at. Returns its slot, or -1 if the entry's own
+ * worker has no listener.
+ *
+ * A listener is selected late. The CPU waits for the listener's memory then, and the kernel reads
+ * more of it next: with few instructions in between the CPU waits for both at the same time.
+ */
+static __always_inline int steer_least(struct sk_reuseport_md *ctx,
+                                       const struct rpd_schedule *sched, __u32 at)
+{
 	struct steer_least_search it = {.entry = at};
 
-	if (!ctx || !sched)
+	steer_least_find(sched, &it);
+	if (!steer_select(ctx, sched, it.best))
 		return -1;
-	it.best = sched->ring[at & (RPD_RING_MAX - 1)];
-	it.connections = steer_least_open(sched, it.best) + look_pending(ctx);
-	steer_least_note(&it, it.best);
-	it.others = steer_least_is_counted(sched, it.best) ? sched->choices - 1 : 0;
-	for (__u32 i = 1; i < STEER_LEAST_AHEAD && i < sched->ring_len; i++)
-		if (!steer_least_compare(ctx, &it))
-			break;
+	steer_least_choose(ctx, sched, &it);
 	return it.best;
 }

@@ -146,9 +146,15 @@ static void bench_steer_make_ring(struct rpd_schedule *schedule, unsigned slots,
 
 static void bench_steer_load_steering(struct group *group)
 {
+	struct rpd_members_at at;
+
+	if (!steer_queues_find_members(&at))
+		errx(EXIT_FAILURE, "the kernel lets no program see a queue");
 	group->steer = steer_bpf__open();
-	if (!group->steer || !steer_queues_find_members(&group->steer->rodata->kernel_at) ||
-	    steer_bpf__load(group->steer) < 0)
+	if (!group->steer)
+		err(EXIT_FAILURE, "can't open the steering program");
+	group->steer->rodata->kernel_at = at;
+	if (steer_bpf__load(group->steer) < 0)
 		err(EXIT_FAILURE, "the kernel refused the steering program");
 	group->schedules =
 	        bench_steer_map_memory(group->steer->maps.schedules, 2 * sizeof(*group->schedules));

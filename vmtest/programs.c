@@ -36,17 +36,16 @@ static int programs_print_program(const char *object, const struct bpf_program *
 
 /* Sets what user space sets before it loads the steering program: without that, the verifier would
  * remove a part of the program. */
-static void programs_set_members(struct bpf_object *object)
+static void programs_set_members(struct bpf_object *object, const struct rpd_members_at *members)
 {
 	const struct btf *btf = bpf_object__btf(object);
 	struct bpf_map *map = bpf_object__find_map_by_name(object, ".rodata");
 	const int id = btf__find_by_name_kind(btf, ".rodata", BTF_KIND_DATASEC);
 	const struct btf_type *section = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
-	struct rpd_members_at members;
 	char *memory;
 	size_t size;
 
-	if (!map || !section || !steer_queues_find_members(&members))
+	if (!map || !section)
 		return;
 	memory = (char *)bpf_map__initial_value(map, &size);
 	for (unsigned int i = 0; i < btf_vlen(section); i++) {
@@ -54,19 +53,22 @@ static void programs_set_members(struct bpf_object *object)
 		const struct btf_type *var = btf__type_by_id(btf, at->type);
 
 		if (!strcmp(btf__name_by_offset(btf, var->name_off), "kernel_at"))
-			memcpy(memory + at->offset, &members, sizeof(members));
+			memcpy(memory + at->offset, members, sizeof(*members));
 	}
 }
 
 /* Returns NULL, with errno set, if the kernel refuses it. */
 static struct bpf_object *programs_load(const char *path, bool with_optional)
 {
-	struct bpf_object *object = bpf_object__open_file(path, NULL);
+	struct rpd_members_at members;
+	struct bpf_object *object;
 	struct bpf_program *program;
 
+	steer_queues_find_members(&members);
+	object = bpf_object__open_file(path, NULL);
 	if (!object)
 		return NULL;
-	programs_set_members(object);
+	programs_set_members(object, &members);
 	bpf_object__for_each_program(program, object) if (with_optional)
 	        bpf_program__set_autoload(program, true);
 	if (bpf_object__load(object) == 0)

@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <bpf/btf.h>
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
@@ -158,14 +159,28 @@ static void capabilities(const void *data)
  */
 static void reading_the_kernel_is_forbidden(void)
 {
-	struct rpd_members_at at = {.selected_sk = 1};
+	struct rpd_members_at at = {.selected_sk.offset = 1};
 
 	CHECK_EQ(features_probe(FEATURE_READ_KERNEL), 1);
 	CHECK_MSG(keep_capabilities(CAP(PERFMON) | CAP(SYS_ADMIN), 0) == 0, "set-up: %s",
 	          strerror(errno));
 	CHECK_EQ(features_probe(FEATURE_READ_KERNEL), 0);
 	CHECK(!steer_queues_find_members(&at));
-	CHECK_EQ(at.selected_sk, 0);
+	CHECK_EQ(at.selected_sk.offset, 0);
+}
+
+/* The steering program reads a member by one instruction where the kernel has the function for it.
+ */
+static void members_are_cast(void)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	const bool has_cast = btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
+	struct rpd_members_at at;
+
+	CHECK(steer_queues_find_members(&at));
+	CHECK_EQ(at.selected_sk.type != 0, has_cast);
+	CHECK_EQ(at.snt_isn.type != 0, has_cast);
+	btf__free(btf);
 }
 
 /* For a moment the process has no free descriptor: the next steering program can see the queues. */
@@ -297,6 +312,7 @@ static const struct check_case cases[] = {
         {"all_features_are_there", all_features_are_there, .apart = true},
         {"doctor_passes_all", doctor_passes_all, .apart = true},
         {"reading_the_kernel_is_forbidden", reading_the_kernel_is_forbidden, .apart = true},
+        {"members_are_cast", members_are_cast, .apart = true},
         {"btf_is_read_again", btf_is_read_again, .apart = true},
         {"needed_capabilities_suffice", .run_with = capabilities,
          .data = &(const struct host){.only = CAP(BPF) | CAP(PERFMON) | CAP(SYS_PTRACE) |

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "core/schedule.h"
 #include "kern/features.h"
+#include "kern/kernel_cast.h"
 #include "kern/kernel_member.h"
 #include "kern/map_range.h"
 
@@ -28,18 +29,21 @@ static bool steer_queues_read_btf(struct rpd_members_at *ret)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
 	bool is_complete = btf && features_probe(FEATURE_READ_KERNEL) == 1;
+	const bool can_cast = is_complete && kernel_cast_link(btf);
 
 	*ret = (struct rpd_members_at){};
 	for (size_t i = 0; is_complete && i < ARRAY_SIZE(members); i++) {
-		const uint32_t bit =
-		        kernel_member_find(btf, members[i].structure, members[i].member);
+		struct rpd_member_at *at = (struct rpd_member_at *)((char *)ret + members[i].to);
 
-		*(uint16_t *)((char *)ret + members[i].to) = bit / 8;
-		is_complete = bit && bit / 8 <= UINT16_MAX;
+		at->offset = kernel_member_find(btf, members[i].structure, members[i].member) / 8;
+		is_complete = at->offset != 0;
+		if (can_cast)
+			at->type = (uint32_t)btf__find_by_name_kind(btf, members[i].structure,
+			                                            BTF_KIND_STRUCT);
 	}
 	if (is_complete) {
-		ret->young += kernel_member_find(btf, "request_sock_queue", "young") / 8;
-		ret->accept_head +=
+		ret->young.offset += kernel_member_find(btf, "request_sock_queue", "young") / 8;
+		ret->accept_head.offset +=
 		        kernel_member_find(btf, "request_sock_queue", "rskq_accept_head") / 8;
 	}
 	btf__free(btf);
@@ -52,10 +56,10 @@ bool steer_queues_find_members(struct rpd_members_at *ret)
 {
 	static struct rpd_members_at found;
 
-	if (!found.selected_sk && !steer_queues_read_btf(&found))
+	if (!found.selected_sk.offset && !steer_queues_read_btf(&found))
 		found = (struct rpd_members_at){};
 	*ret = found;
-	return found.selected_sk != 0;
+	return found.selected_sk.offset != 0;
 }
 
 int steer_queues_require(const struct steer *steer, struct error *err)

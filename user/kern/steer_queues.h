@@ -8,9 +8,9 @@
 
 #include "kern/steer.h"
 
-/* Finds what the steering program reads of the kernel's structures. Returns false, with all offsets
- * 0, if the kernel doesn't tell (no BTF), or if programs may not read its memory: then the program
- * can't see a queue. */
+/* Finds what steering programs that are opened from now on read of the kernel's structures. Returns
+ * false, with all offsets 0, if the kernel doesn't tell (no BTF), or if programs may not read its
+ * memory: then the program can't see a queue. */
 bool steer_queues_find_members(struct rpd_members_at *ret);
 
 /* Checks that the service's steering programs can see a queue, those of further endpoints included.

@@ -136,10 +136,13 @@ int steer_setup_pin_missing(const struct steer *steer, const struct pins *pins, 
 static int steer_setup_load(const struct steer *steer, bool program, uint32_t max_conns,
                             struct steer_bpf **ret, struct error *err)
 {
-	_cleanup_(steer_setup_destroy_skel) struct steer_bpf *skel = steer_bpf__open();
-	struct rpd_members_at at;
+	_cleanup_(steer_setup_destroy_skel) struct steer_bpf *skel = NULL;
+	struct rpd_members_at at = {};
 	int r;
 
+	if (program && !steer_queues_find_members(&at))
+		steer->service->flags |= RPD_SERVICE_BLIND;
+	skel = steer_bpf__open();
 	if (!skel)
 		return error_set(err, -errno, "can't open the steering program: %s",
 		                 strerror(errno));
@@ -147,11 +150,7 @@ static int steer_setup_load(const struct steer *steer, bool program, uint32_t ma
 	r = steer_maps_share(steer, skel->obj);
 	if (r == 0)
 		r = steer_setup_size_conns(steer, skel, max_conns);
-	if (program) {
-		if (!steer_queues_find_members(&at))
-			steer->service->flags |= RPD_SERVICE_BLIND;
-		skel->rodata->kernel_at = at;
-	}
+	skel->rodata->kernel_at = at;
 	if (r == 0)
 		r = steer_bpf__load(skel);
 	/* libbpf keeps what it has found out about the kernel. If it has lacked memory for that,
