@@ -35,14 +35,14 @@ def deploy(bed, system, fail_every, sizes):
 
 
 def measure(bed, systems, sizes, progress):
-    """Returns the figures of each bad version in each system."""
+    """Yields the figures so far of each bad version in each system."""
     result = {}
     for what, fail_every in BAD.items():
         result[what] = {}
         for system in systems:
             progress(f"a version in {system.name} that {what}")
             result[what][system.key()] = deploy(bed, system, fail_every, sizes)
-    return result
+            yield result
 
 
 def print_table(result, row):
