@@ -171,46 +171,6 @@ static __always_inline void conn_begin(struct sock *sk)
 	conn_count_rate(member->account, now);
 }
 
-/* Reads the client's address, in the form of rpd_net.addr. */
-static __always_inline void conn_read_client(const struct sock *sk, __u32 addr[4])
-{
-	if (sk->__sk_common.skc_family == FAMILY_INET6) {
-		bpf_probe_read_kernel(
-		        addr, 16,
-		        (const char *)sk +
-		                bpf_core_field_offset(struct sock, __sk_common.skc_v6_daddr));
-		return;
-	}
-	addr[0] = addr[1] = 0;
-	addr[2] = bpf_htonl(0xffff);
-	addr[3] = sk->__sk_common.skc_daddr;
-}
-
-/* Handles a connection that is established; by now its socket has the client's address. */
-static __always_inline void conn_note_established(const struct sock *sk)
-{
-	struct rpd_control *ctl = conn_table_control();
-	const struct rpd_ignored *list;
-	__u32 zero = 0, account, addr[4];
-	struct rpd_load *load;
-	__u64 *tag;
-
-	if (!ctl || !ctl->n_ignored)
-		return;
-	conn_read_client(sk, addr);
-	list = bpf_map_lookup_elem(&ignored, &zero);
-	if (!list || !rpd_ignored_has(list, addr))
-		return;
-	tag = conn_table_find(sk);
-	if (!tag || *tag == RPD_TAG_NONE || *tag & RPD_TAG_IGNORED) /* the other program has */
-		return;
-	*tag |= RPD_TAG_IGNORED;
-	account = *tag & RPD_TAG_ACCOUNT;
-	load = bpf_map_lookup_elem(&loads, &account);
-	if (load)
-		__sync_fetch_and_add(&load->ignored_opened, 1);
-}
-
 /* Counts a reset by the worker of a connection with this tag. */
 static __always_inline void conn_note_reset(struct rpd_account *account, __u64 tag)
 {
@@ -286,6 +246,46 @@ static __always_inline bool conn_is_our_port(__u16 port)
 	return our && our->has[port / 64] >> port % 64 & 1;
 }
 
+/* Reads the client's address, in the form of rpd_net.addr. */
+static __always_inline void conn_read_client(const struct sock *sk, __u32 addr[4])
+{
+	if (sk->__sk_common.skc_family == FAMILY_INET6) {
+		bpf_probe_read_kernel(
+		        addr, 16,
+		        (const char *)sk +
+		                bpf_core_field_offset(struct sock, __sk_common.skc_v6_daddr));
+		return;
+	}
+	addr[0] = addr[1] = 0;
+	addr[2] = bpf_htonl(0xffff);
+	addr[3] = sk->__sk_common.skc_daddr;
+}
+
+/* Handles a connection that is established; by now its socket has the client's address. */
+static __always_inline void conn_note_established(const struct sock *sk)
+{
+	struct rpd_control *ctl = conn_table_control();
+	const struct rpd_ignored *list;
+	__u32 zero = 0, account, addr[4];
+	struct rpd_load *load;
+	__u64 *tag;
+
+	if (!ctl || !ctl->n_ignored || !conn_is_our_port(sk->__sk_common.skc_num))
+		return;
+	conn_read_client(sk, addr);
+	list = bpf_map_lookup_elem(&ignored, &zero);
+	if (!list || !rpd_ignored_has(list, addr))
+		return;
+	tag = conn_table_find(sk);
+	if (!tag || *tag == RPD_TAG_NONE || *tag & RPD_TAG_IGNORED) /* the other program has */
+		return;
+	*tag |= RPD_TAG_IGNORED;
+	account = *tag & RPD_TAG_ACCOUNT;
+	load = bpf_map_lookup_elem(&loads, &account);
+	if (load)
+		__sync_fetch_and_add(&load->ignored_opened, 1);
+}
+
 /* By now the socket may have given up its port; inet_sport is still there. */
 static __always_inline bool conn_had_our_port(struct sock *sk)
 {
@@ -303,7 +303,7 @@ static __always_inline int conn_handle_state(__u64 *ctx)
 		if (oldstate == STATE_LISTEN && conn_is_our_port(sk->__sk_common.skc_num))
 			conn_begin(sk);
 	} else if (newstate == STATE_ESTABLISHED) {
-		if (oldstate == STATE_SYN_RECV && conn_is_our_port(sk->__sk_common.skc_num))
+		if (oldstate == STATE_SYN_RECV)
 			conn_note_established(sk);
 	} else if (newstate == STATE_CLOSE) {
 		if (oldstate == STATE_LISTEN)

@@ -2,7 +2,7 @@
 /*
  * Counts the HTTP/1 responses of each worker, by class of status, and the time from the last packet
  * of the request to the first packet of the response, which includes the wait in the accept queue.
- * Also counts the requests, and those that have no response after a time. The workers need no
+ * Also counts all requests, and requests without a response after a time. The workers need no
  * change for it.
  *
  * Two programs on the workers' cgroup see each packet that their sockets get and send.

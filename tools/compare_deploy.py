@@ -26,7 +26,7 @@ def deploy(bed, system, fail_every, sizes):
     system.deploy_and_undo(program(fail_every), sizes.notice)
     seconds = time.monotonic() - begin
     ask = (*target, "-n", 64 * system.workers, "-c", system.workers)
-    wait_until(lambda: bed.load(*ask, hosts=())["bad_answer"] == 0,
+    wait_until(lambda: bed.load(*ask, hosts=(), deadline=DEADLINE)["bad_answer"] == 0,
                f"{system.name} has only good workers", DEADLINE)
     report = load.stop()
     check(report["bad_answer"], f"{system.name}: no user met the bad version: {report}")
@@ -35,14 +35,14 @@ def deploy(bed, system, fail_every, sizes):
 
 
 def measure(bed, systems, sizes, progress):
-    """Returns the figures of each bad version in each system."""
+    """Yields the figures so far of each bad version in each system."""
     result = {}
     for what, fail_every in BAD.items():
         result[what] = {}
         for system in systems:
             progress(f"a version in {system.name} that {what}")
             result[what][system.key()] = deploy(bed, system, fail_every, sizes)
-    return result
+            yield result
 
 
 def print_table(result, row):

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Clients whose connections are not judged, for example the checks of a load balancer. Compiled for
- * the kernel and for the host. */
+/* Clients that are ignored when a new version is judged, for example the checks of a load balancer.
+ * Compiled for the kernel and for the host. */
 #pragma once
 
 #include <linux/types.h>

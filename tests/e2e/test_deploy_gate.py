@@ -2,6 +2,7 @@
 """The command `gate`, which is asked before a deployment starts, before each of its steps, and
 before the promotion."""
 import pathlib
+import signal
 
 from deploys import QUICK, Deploys, deploy_canary, kill_and_restart
 from harness.checks import cases, check, equal, timeout, wait_until
@@ -91,7 +92,7 @@ def test_refused(bed, case):
 
 @timeout(240)
 def test_later(bed):
-    """A gate that can't say is asked again, also by the next supervisor; the share stays."""
+    """A gate that can't say is asked again, also by the next supervisor, and after an upgrade; the share stays."""
     run = Gated(bed)
     run.answer(2)
     deploy_canary(run, *run.gate)
@@ -107,7 +108,10 @@ def test_later(bed):
     run.answer(2)
     run.command_line("promote")
     run.wait_for(gate="promotion", phase="progressing", step=1, share=5)
-    kill_and_restart(run)
+    run.process.kill(signal.SIGUSR2)
+    run.process.wait_output("the deployment of 'v2' goes on")
+    n = len(run.asked())
+    wait_until(lambda: len(run.asked()) > n, "the upgraded supervisor asks, too", 60)
     run.wait_for(gate="promotion", phase="progressing", step=1, share=5)
     run.answer(0)
     run.wait_for(outcome="promoted")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Clients whose connections a deployment does not judge by: the checks of a load balancer."""
+"""Clients that are ignored when a new version is judged: the checks of a load balancer."""
 from deploys import QUICK, Deploys, deploy_canary, kill_and_restart
 from harness.checks import FULL, cases, equal, timeout, wait_until
 from runs import script

@@ -15,7 +15,7 @@ struct response_count {
 	uint64_t time_ns;                /* the sum of the times */
 	uint64_t times[RESPONSE_BUCKETS];
 	uint64_t asked;      /* requests */
-	uint64_t unanswered; /* those that have had no response in time */
+	uint64_t unanswered; /* requests without a response in time */
 };
 
 /* The name of a class: "unknown", "1xx" ... "5xx". */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Map "ignored": the clients whose connections are not judged, and whose HTTP responses are not
- * counted. What holds when a connection is established holds for all of it. */
+/* Map "ignored": clients. A connection of such a client is not judged, and its HTTP responses are
+ * not counted. What holds when a connection is established holds for all of it. */
 #pragma once
 
 #include "kern/steer.h"

@@ -139,11 +139,11 @@ static bool log_target_copy_place(struct log_target *target, const char *path,
 
 static void log_target_free(struct log_target *target)
 {
+	sd_event_source_disable_unref(target->on_ready);
 	if (target->fd >= 0)
 		out_stream_close(&target->out, target->fd);
 	if (!target->stream)
 		cleanup_close(&target->fd);
-	sd_event_source_disable_unref(target->on_ready);
 	sd_event_source_disable_unref(target->timer);
 	sd_event_source_disable_unref(target->again);
 	credentials_deinit(&target->id);

@@ -96,7 +96,8 @@ static void health_probe_finish(struct health_probe *run, bool ok, const char *w
 {
 	char text[HTTP_ANSWER_MAX + 128];
 
-	sd_event_source_set_enabled(run->source, SD_EVENT_OFF);
+	if (run->source)
+		sd_event_source_set_enabled(run->source, SD_EVENT_OFF);
 	sd_event_source_set_enabled(run->timer, SD_EVENT_OFF);
 	if (run->kind == READY_HTTP)
 		snprintf(text, sizeof(text), "GET %s: %s", run->argument, why);
@@ -231,6 +232,9 @@ static int health_probe_on_command(sd_event_source *source, int fd, uint32_t eve
 	char text[128], signal[SIGNAL_NAME_MAX];
 
 	waitid(P_PIDFD, fd, &info, WEXITED | WNOHANG); /* as in worker.c */
+	/* While a child has a copy of the descriptor, the loop would go on to watch a closed one.
+	 */
+	run->source = sd_event_source_disable_unref(run->source);
 	cleanup_close(&run->pidfd);
 	run->pidfd = -1;
 	if (info.si_code == CLD_EXITED)
