@@ -196,15 +196,14 @@ static void bench_steer_begin_handshakes(const struct group *group)
 	}
 }
 
-/* The listeners of a real server are not in memory in the order of their slots. */
-static void bench_steer_shuffle(struct bench *bench, int *fds, unsigned n)
+static void bench_steer_shuffle(struct bench *bench, int *values, unsigned n)
 {
 	for (unsigned left = n; left > 1; left--) {
 		unsigned other = bench_syn_random(&bench->sender) % left;
-		int fd = fds[left - 1];
+		int value = values[left - 1];
 
-		fds[left - 1] = fds[other];
-		fds[other] = fd;
+		values[left - 1] = values[other];
+		values[other] = value;
 	}
 }
 
@@ -218,6 +217,7 @@ static void bench_steer_open_group(struct bench *bench, struct group *group, uns
 	bench_steer_load_steering(group);
 	for (unsigned slot = 0; slot < slots; slot++)
 		fds[slot] = bench_steer_open_listener(port);
+	/* The listeners of a real server are not in memory in the order of their slots. */
 	bench_steer_shuffle(bench, fds, slots);
 	for (unsigned slot = 0; slot < slots; slot++) {
 		uint64_t value = (uint64_t)fds[slot];
@@ -302,14 +302,21 @@ static void bench_steer_clock_runs(struct bench *bench, struct group *group, enu
 	                      bench_steer_decimal((double)(after.ns - before.ns) / CLOCKED));
 }
 
-/* Each side goes first as often as the others. */
+/* The order of the sides is random in each round: a side may find more in the CPU's cache after one
+ * than after another. */
 static void bench_steer_take_turns(struct bench *bench, unsigned rounds,
                                    void (*measure)(struct bench *, struct group *, enum side))
 {
+	int order[SIDE_MAX];
+
+	for (int side = 0; side < SIDE_MAX; side++)
+		order[side] = side;
 	for (unsigned round = 0; round < rounds; round++)
-		for (unsigned i = 0; i < GROUPS; i++)
+		for (unsigned i = 0; i < GROUPS; i++) {
+			bench_steer_shuffle(bench, order, SIDE_MAX);
 			for (unsigned turn = 0; turn < SIDE_MAX; turn++)
-				measure(bench, &bench->groups[i], (round + turn) % SIDE_MAX);
+				measure(bench, &bench->groups[i], (enum side)order[turn]);
+		}
 }
 
 static struct json_object *bench_steer_side_result(struct bench *bench, struct group *group,

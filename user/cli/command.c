@@ -76,7 +76,8 @@ const struct command commands[] = {
                         "again in one step; afterwards, `rollback` does so as long as they are "
                         "kept. Only the steps of a canary are judged: by resets, by HTTP responses "
                         "with a status of 5xx, and by the time to the first byte of responses, "
-                        "each compared with the old version, and by --check. "
+                        "each compared with the old version, and by --check. Responses are counted "
+                        "for this also without --http. "
                         "The new version runs COMMAND if it is given, otherwise the command that "
                         "the configuration file has now. If --label is the version that the "
                         "service has already, and the command is the same, nothing is done. "
@@ -281,7 +282,7 @@ const struct command commands[] = {
                         "handshakes under way "
                         "continue. With --wait, `drain` returns when the workers are empty; "
                         "they can then be stopped without losing a connection. It also waits for "
-                        "all connections from before `attach`, whose worker is unknown.",
+                        "connections from before `attach` if it is unknown which worker has them.",
                 .options = command_options_drain,
                 .run = cmd_drain,
         },

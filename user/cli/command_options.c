@@ -380,8 +380,8 @@ const struct option_row command_options_deploy[] = {
         {"detach", NULL, "Return as soon as the deployment has begun (default without a terminal)",
          option_set_flag, AT(leave)},
         {"timeout", "TIME",
-         "Wait at most TIME, also without --wait; the deployment then goes on, and the exit status "
-         "is 3 (default: no limit)",
+         "As --wait, but wait at most TIME; the deployment then goes on, and the exit status is 3 "
+         "(default: no limit)",
          option_set_time, AT(timeout)},
         {JSON},
         {0},

@@ -47,7 +47,8 @@ int deploy_option_set_keep_new(void *member, const struct option_setting *settin
 	         SET(option_set_time, step_deadline)},                                             \
 	        {"min-samples",                                                                    \
 	         "N",                                                                              \
-	         "Each step needs this many connections to the new version (default: 100)",        \
+	         "Each step needs this many connections to the new version, or this many of its "  \
+	         "responses (default: 100)",                                                       \
 	         SET(option_set_number, min_samples),                                              \
 	         .min = 1,                                                                         \
 	         .max = 1000000000},                                                               \
@@ -90,9 +91,8 @@ int deploy_option_set_keep_new(void *member, const struct option_setting *settin
 	         SET(deploy_option_set_command, on_change)},                                       \
 	{                                                                                          \
 		"dry-run", NULL,                                                                   \
-		        "Deploy, and judge the new version, but only report what the judgement "   \
-		        "finds: a version that is judged bad is not aborted. A worker that fails " \
-		        "still ends the deployment",                                               \
+		        "If a deployment judges the new version bad, only report it, and don't "   \
+		        "abort. A worker that fails still ends the deployment",                    \
 		        SET(option_set_flag, dry_run)                                              \
 	}
 
