@@ -7,7 +7,7 @@ import os
 import signal
 
 from harness.bed import PINS
-from harness.checks import wait_until
+from harness.checks import Failure, wait_until
 from harness.network import PORT
 
 SERVICE = "web"
@@ -70,6 +70,14 @@ def script(bed, name, text):
     path = bed.dir / name
     path.write_text(text.replace("%PORT%", str(PORT)))
     return str(path)
+
+
+def node_folder(bed):
+    """The folder with the packages from npm, which tools/test has made."""
+    made = bed.build / "tests/e2e/node"
+    if not (made / "node_modules/express").is_dir():
+        raise Failure(f"{made} has no packages: tools/test build installs them")
+    return made
 
 
 def worker_command(bed, *options):

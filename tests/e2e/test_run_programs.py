@@ -3,9 +3,9 @@
 import os
 import shutil
 
-from harness.checks import Failure, cases, check, equal, note, timeout
+from harness.checks import cases, check, equal, note, timeout
 from harness.network import PORT
-from runs import NODE, Run, script
+from runs import NODE, Run, node_folder, script
 from harness.servers import WSGI_APP
 from harness.traffic import wait_for_load
 
@@ -67,14 +67,6 @@ int main(void)
     return 1;
 }
 """
-
-
-def node_folder(bed):
-    """The folder with the packages from npm, which tools/test has made."""
-    made = bed.build / "tests/e2e/node"
-    if not (made / "node_modules/express").is_dir():
-        raise Failure(f"{made} has no packages: tools/test build installs them")
-    return made
 
 
 def static_c(bed):

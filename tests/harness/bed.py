@@ -146,12 +146,12 @@ class Bed:
         check(result.code in (0, 1), f"{result}")
         return json.loads(result.out.splitlines()[-1])
 
-    def start_load(self, *args, hosts=("127.0.0.1",), netns=None):
-        """Starts loadgen. Returns when connections have been answered."""
+    def start_load(self, *args, hosts=("127.0.0.1",), netns=None, wait=True):
+        """Starts loadgen. Returns when a connection has ended, unless @wait is unset."""
         log = self.dir / f"load-{self.n_processes}.log"
         load = Load(self, [*self.loadgen(hosts), "--log", log, *args], "loadgen", netns=netns)
         load.log = log
-        wait_until(lambda: not load.alive() or (log.exists() and log.stat().st_size),
+        wait_until(lambda: not wait or not load.alive() or (log.exists() and log.stat().st_size),
                    "loadgen runs")
         return load
 

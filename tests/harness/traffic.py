@@ -16,11 +16,16 @@ class Place:
         if name == "link":
             bed.link()
 
-    def start_load(self, *args):
+    def options(self):
         sources = [arg for a in FAR if ":" not in a for arg in ("--source", a)]
-        return self.bed.start_load("-c", CONCURRENCY[self.name], *args,
-                                   *(sources if self.netns else ()), hosts=(self.host,),
-                                   netns=self.netns)
+        return ("-c", CONCURRENCY[self.name], *(sources if self.netns else ()))
+
+    def start_load(self, *args, **options):
+        return self.bed.start_load(*self.options(), *args, hosts=(self.host,), netns=self.netns,
+                                   **options)
+
+    def load(self, *args):
+        return self.bed.load(*self.options(), *args, hosts=(self.host,), netns=self.netns)
 
     def client(self):
         return Client(self.host, netns=self.netns)

@@ -50,14 +50,19 @@ static void deploy_follow_draw(struct deploy_screen *screen, struct json_object 
 
 static void deploy_follow_print(struct deploy_screen *screen, struct json_object *deployment)
 {
+	struct json_object *shown = NULL;
+
+	if (json_object_deep_copy(deployment, &shown, NULL) < 0)
+		memory_need(NULL);
+	escape_view(shown);
 	if (screen->terminal) {
-		deploy_follow_draw(screen, deployment);
-	} else if (deployment_view_has_news(deployment, screen->before)) {
-		deployment_view_print_line(stdout, deployment);
+		deploy_follow_draw(screen, shown);
+	} else if (deployment_view_has_news(shown, screen->before)) {
+		deployment_view_print_line(stdout, shown);
 		fflush(stdout);
 	}
 	json_object_put(screen->before);
-	screen->before = json_object_get(deployment);
+	screen->before = shown;
 }
 
 /* @version: "new" or "old". */
@@ -131,10 +136,8 @@ int deploy_follow(const struct deploy_follow *follow, struct error *err)
 		r = deploy_follow_read(follow, &deployment, err);
 		if (r < 0)
 			break;
-		if (!follow->json) {
-			escape_view(deployment);
+		if (!follow->json)
 			deploy_follow_print(&screen, deployment);
-		}
 		if (deployment_view_has_ended(deployment) || deployment_view_waits(deployment))
 			r = deploy_follow_judge(deployment, err);
 		else if (follow->timeout >= 0 &&

@@ -44,7 +44,7 @@ struct deployment {
 	enum rollout_halt halt;
 	enum rollout_judgement judgement;
 	int64_t began_at, step_began_at, ended_at, held_until;
-	char reason[512];
+	char reason[2048];
 	sd_event_source *timer; /* the end of held_until */
 
 	struct verdict_state verdict;

@@ -63,7 +63,8 @@ static void timers_check_memory(struct supervisor *sup)
 			continue;
 		snprintf(why, sizeof(why), "pid %u has %lu MB of memory, max-memory is %lu MB",
 		         w->pid, is >> 20, max >> 20);
-		slot_restart_worker(sup, slot, why);
+		if (!sup->events->unhealthy(w, why))
+			slot_restart_worker(sup, slot, why);
 	}
 }
 

@@ -52,8 +52,14 @@ static void connection_consume(struct connection *connection, size_t len)
 	memmove(connection->text, connection->text + len, connection->len + 1);
 }
 
+/* Whether something happens now that happens once in @every times; 0: never. */
+static bool connection_happens(struct service *service, int every)
+{
+	return every && rand_r(&service->seed) % every == 0;
+}
+
 /* Returns false when the connection is to be closed. */
-static bool connection_answer(struct connection *connection, const struct service *service)
+static bool connection_answer(struct connection *connection, struct service *service)
 {
 	struct request *request = &connection->request;
 	char text[ANSWER_MAX];
@@ -61,6 +67,7 @@ static bool connection_answer(struct connection *connection, const struct servic
 
 	if (service->last)
 		request->close = true;
+	request->fails = connection_happens(service, service->options->fail_every);
 	len = http_write_answer(text, request, service->id);
 	if (send(connection->source.fd, text, len, MSG_NOSIGNAL) != (ssize_t)len)
 		return false;
@@ -73,9 +80,8 @@ static bool connection_answer(struct connection *connection, const struct servic
 static bool connection_resets(struct connection *connection, struct service *service)
 {
 	const struct linger now = {.l_onoff = 1};
-	const int every = service->options->reset_every;
 
-	if (!every || rand_r(&service->seed) % every)
+	if (!connection_happens(service, service->options->reset_every))
 		return false;
 	setsockopt(connection->source.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	return true;
@@ -87,7 +93,7 @@ static void connection_burn(struct service *service)
 	const struct options *options = service->options;
 	int64_t end;
 
-	if (!options->burn_every || rand_r(&service->seed) % options->burn_every)
+	if (!connection_happens(service, options->burn_every))
 		return;
 	end = clock_used_ms() + options->burn_ms;
 	while (clock_used_ms() < end)

@@ -34,7 +34,7 @@ struct service {
 	bool blocking;
 	bool last; /* close after the next answer */
 	const struct options *options;
-	unsigned seed;            /* of the choice of the requests that use processor time */
+	unsigned seed;            /* of what happens by chance */
 	struct work_list working; /* by answer_ms, as all work takes the same time */
 };
 

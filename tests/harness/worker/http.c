@@ -36,9 +36,9 @@ size_t http_write_answer(char text[ANSWER_MAX], const struct request *request, c
 		body_len = snprintf(body, sizeof(body), "%d\n", getpid());
 	else
 		body_len = snprintf(body, sizeof(body), "%s\n", id);
-	return (size_t)snprintf(
-	        text, ANSWER_MAX,
-	        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n"
-	        "X-Worker: %s\r\n%s\r\n%s",
-	        body_len, id, request->close ? "Connection: close\r\n" : "", body);
+	return (size_t)snprintf(text, ANSWER_MAX,
+	                        "HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n"
+	                        "X-Worker: %s\r\n%s\r\n%s",
+	                        request->fails ? "500 Internal Server Error" : "200 OK", body_len,
+	                        id, request->close ? "Connection: close\r\n" : "", body);
 }

@@ -13,6 +13,7 @@ struct request {
 	bool open; /* its head has been read and its answer not sent */
 	bool close;
 	bool wants_pid;
+	bool fails; /* is answered with status 500 */
 };
 
 /*

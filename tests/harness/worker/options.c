@@ -29,6 +29,7 @@ enum {
 	OPT_WORK,
 	OPT_BURN,
 	OPT_RESET,
+	OPT_FAIL,
 	OPT_HANG,
 	OPT_GRACE,
 };
@@ -67,6 +68,7 @@ static const struct argp_option option_table[] = {
          "Use MS milliseconds of processor time for one of N requests, by chance; all other "
          "connections of the lane wait"},
         {"reset", OPT_RESET, "N", 0, "Reset one of N connections instead of an answer, by chance"},
+        {"fail", OPT_FAIL, "N", 0, "Answer one of N requests with status 500, by chance"},
         {"hang", OPT_HANG, "MS", 0,
          "SIGHUP stops the lanes for MS milliseconds (default: for good)"},
         {"grace", OPT_GRACE, "MS", 0,
@@ -202,6 +204,9 @@ static error_t options_parse_option(int key, char *arg, struct argp_state *state
 		return 0;
 	case OPT_RESET:
 		options->reset_every = options_parse_number(arg, "reset", 1, 1 << 30, state);
+		return 0;
+	case OPT_FAIL:
+		options->fail_every = options_parse_number(arg, "fail", 1, 1 << 30, state);
 		return 0;
 	case OPT_HANG:
 		options->hang_ms = options_parse_number(arg, "hang", 1, 3600000, state);

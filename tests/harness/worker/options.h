@@ -30,6 +30,7 @@ struct options {
 	int burn_ms;     /* processor time of one of @burn_every requests */
 	int burn_every;  /* 0: none */
 	int reset_every; /* resets one of so many connections instead of an answer; 0: none */
+	int fail_every;  /* answers one of so many requests with status 500; 0: none */
 	int hang_ms;     /* how long SIGHUP stops the lanes; 0: for good */
 	enum mode mode;
 	unsigned lanes;

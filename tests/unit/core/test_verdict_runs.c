@@ -114,6 +114,54 @@ static void bad_versions(void **context)
 	}
 }
 
+static int compare(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/*
+ * The bad versions of tests/e2e/test_deploy_judged.py, at a share of 5 % and with as many requests
+ * a second. In all but one of 10,000 runs, the new version gets at most @most requests until it is
+ * aborted. Of 300 runs, two exceed that with a probability of less than 1 in 1,000; of 20,000
+ * (--full), seven.
+ */
+static void requests_until_aborted(void **context)
+{
+	static const struct {
+		const char *what;
+		struct verdict_bed_version new, old;
+		unsigned int connections, most;
+	} faults[] = {
+	        {"2 % errors, 0.1 % before", {.errors = 0.02}, {.errors = 0.001}, 400, 2400},
+	        {"5 times slower at p99", {.tail = 5}, {.tail = 1}, 400, 2600},
+	        {"1 % resets", {.resets = 0.01}, {.resets = 0}, 2000, 2200},
+	};
+	const unsigned int runs = verdict_bed_runs(300, 20000);
+	unsigned int requests[20000];
+
+	seed_start("traffic");
+	for (unsigned int i = 0; i < ARRAY_SIZE(faults); i++) {
+		unsigned int more = 0;
+
+		for (unsigned int run = 0; run < runs; run++) {
+			struct verdict_bed_deployment d;
+
+			verdict_bed_begin(&d, &faults[i].new, &faults[i].old,
+			                  faults[i].connections);
+			assert_int_equal(verdict_bed_step(&d, 50, 600), VERDICT_BAD);
+			requests[run] = d.requests;
+			more += d.requests > faults[i].most;
+		}
+		qsort(requests, runs, sizeof(*requests), compare);
+		print_message(
+		        "%s: aborted after %u requests (median), %u (99 %%), at most %u; "
+		        "more than %u in %u of %u runs\n",
+		        faults[i].what, requests[runs / 2], requests[runs * 99 / 100],
+		        requests[runs - 1], faults[i].most, more, runs);
+		assert_true(more <= verdict_bed_runs(1, 6));
+	}
+}
+
 /* It gets bad after the first step was good: the second one finds it. */
 static void bad_later(void **context)
 {
@@ -133,6 +181,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(false_alarms),
 	        cmocka_unit_test(bad_versions),
+	        cmocka_unit_test(requests_until_aborted),
 	        cmocka_unit_test(bad_later),
 	};
 

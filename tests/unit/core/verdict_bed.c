@@ -65,6 +65,8 @@ static void verdict_bed_respond(const struct verdict_bed_version *version, unsig
 	for (unsigned int i = 0; i < n; i++) {
 		double us = 1000 / (1 - verdict_bed_random());
 
+		if (version->tail > 0)
+			us = fmin(us, 100000) * (us > 10000 ? version->tail : 1);
 		us *= version->times > 0 ? version->times : 1;
 		us += version->slow > 0 && verdict_bed_random() < version->slow ? version->slower_us
 		                                                                : 0;

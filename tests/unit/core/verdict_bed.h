@@ -34,6 +34,7 @@ struct verdict_bed_version {
 	double resets, unanswered, errors; /* rates */
 	double slow, slower_us;            /* so many of the responses take so much longer */
 	double times;                      /* all of them take so many times as long */
+	double tail; /* none takes longer than p99, and the slowest tenth so many times as long */
 };
 
 /* The state of a deployment with the traffic of two versions: what a caller of verdict.h keeps. */
