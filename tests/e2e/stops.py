@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The stops that killat lists, such as "bpf:OBJ_PIN#3 exit": their kinds, and the selection of
 stops to kill at."""
+import heapq
 import re
 
 from harness.checks import FULL
@@ -22,9 +23,14 @@ OWN = {"accept4", "brk", "capget", "clock_gettime", "close", "dup3", "epoll_crea
        "bpf:MAP_GET_FD_BY_ID", "bpf:MAP_GET_NEXT_KEY", "bpf:MAP_LOOKUP_BATCH",
        "bpf:MAP_LOOKUP_ELEM", "bpf:OBJ_GET", "bpf:OBJ_GET_INFO_BY_FD", "bpf:PROG_BIND_MAP",
        "bpf:PROG_GET_FD_BY_ID", "bpf:PROG_LOAD", "bpf:PROG_QUERY"}
+# Calls without an effect that other processes can see.
+QUIET = {"brk", "capget", "fcntl", "getdents64", "getpid", "getrandom", "getsockopt", "kcmp", "mmap",
+         "munmap", "newfstatat", "openat", "pidfd_open", "read", "readlinkat", "recvfrom", "sendto",
+         "socket", "statfs"}
 OWN_MAX = 4
 SAME_MAX = 3
-SAMPLE = 20  # stops of a sweep
+SAMPLE = 20  # stops of a pass
+COMMAND_SAMPLE = 40  # stops of a command
 
 
 def kind_of(stop):
@@ -81,3 +87,16 @@ def selection(stops, dice):
         return shortened(stops)
     some = instants(stops)
     return [some[i] for i in sorted(dice.sample(range(len(some)), min(SAMPLE, len(some))))]
+
+
+def sampled(stops, dice):
+    """The distinct stops of @stops of a command; without RPD_FULL, a sample of them: the first, the
+    last two, and COMMAND_SAMPLE others. Calls that may have an effect are chosen more often."""
+    stops = [stop for stop in stops if not (stop.endswith(" exit") and call_of(stop) in QUIET)]
+    if FULL:
+        return stops
+    rank = [dice.random() ** (1 if call_of(stop) in QUIET else 0.3) for stop in stops]
+    for i in (0, -2, -1):
+        rank[i] = 1
+    chosen = set(heapq.nlargest(COMMAND_SAMPLE + 3, range(len(stops)), rank.__getitem__))
+    return [stop for i, stop in enumerate(stops) if i in chosen]

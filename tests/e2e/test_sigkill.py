@@ -18,26 +18,20 @@ connections.
 """
 import collections
 import contextlib
-import heapq
 import os
 import signal
 
 from harness.bed import PINS
-from harness.checks import FULL, Failure, cases, chance, check, equal, note, timeout, wait_until
+from harness.checks import Failure, cases, chance, check, equal, note, timeout, wait_until
 from harness.network import Client
 from harness.servers import Worker, Workers, listening_inodes
-from stops import STOP, call_of, kind_of, shortened
+from stops import STOP, call_of, kind_of, sampled, shortened
 
 WORKERS = 3
-SAMPLE = 40  # stops of a sweep
 RATE = 200  # new connections a second in the background: some at each stop
 SERVICE = "s"
 # Calls that read /proc, or wait for the child that does: their number varies.
 LOOKS = {"close", "fcntl", "getdents64", "openat", "poll", "read", "readlinkat", "waitid"}
-# Calls without an effect that other processes can see.
-QUIET = {"brk", "capget", "fcntl", "getdents64", "getpid", "getrandom", "getsockopt", "kcmp", "mmap",
-         "munmap", "newfstatat", "openat", "pidfd_open", "read", "readlinkat", "recvfrom", "sendto",
-         "socket", "statfs"}
 # With --http it pins more, and the other commands change more.
 ATTACH = ("attach", "--workers", WORKERS, "--service", SERVICE, "--http")
 
@@ -162,20 +156,6 @@ def expect_no_service(result):
     check(any(words in result.err for words in messages), f"{result}")
 
 
-def sampled(stops):
-    """The distinct stops of @stops; without RPD_FULL, a sample of them: the first, the last two, and
-    SAMPLE others. Calls that may have an effect are chosen more often."""
-    stops = [stop for stop in stops if not (stop.endswith(" exit") and call_of(stop) in QUIET)]
-    if FULL:
-        return stops
-    dice = chance()
-    rank = [dice.random() ** (1 if call_of(stop) in QUIET else 0.3) for stop in stops]
-    for i in (0, -2, -1):
-        rank[i] = 1
-    chosen = set(heapq.nlargest(SAMPLE + 3, range(len(stops)), rank.__getitem__))
-    return [stop for i, stop in enumerate(stops) if i in chosen]
-
-
 def kill_everywhere(scene, command, stops, after, vary=LOOKS, **options):
     """Kills @command at each distinct instant of @stops, and calls after(stop) each time. Returns
     the number of kills. @vary: calls whose number varies, so that the command may have passed the
@@ -196,7 +176,7 @@ def sweep(scene, command, undo, vary=LOOKS, **options):
     """Kills @command at every instant. Up to some stop the old state must be in force, from there
     on the new one. undo(is_new) is the next command; it restores the old state."""
     old = scene.state()
-    stops = sampled(scene.stops(*command, **options))
+    stops = sampled(scene.stops(*command, **options), chance())
     new = scene.state()
     undo(True)
     equal(scene.state(), old, f"the state before {command}, restored")
@@ -392,11 +372,11 @@ def test_attach(bed, following):
 
     vary = LOOKS | {"bpf:MAP_UPDATE_ELEM"}  # one call for each open connection
     if following == "before it pins":
-        n = kill_everywhere(scene, ATTACH, sampled([s for s in stops[:at] if s.endswith(" entry")]),
-                            after_nothing, vary)
+        entries = [stop for stop in stops[:at] if stop.endswith(" entry")]
+        n = kill_everywhere(scene, ATTACH, sampled(entries, chance()), after_nothing, vary)
     else:
         turn = ("status", "attach", "detach").index(following)
-        n = kill_everywhere(scene, ATTACH, sampled(stops[at:][turn::3]), after, vary)
+        n = kill_everywhere(scene, ATTACH, sampled(stops[at:][turn::3], chance()), after, vary)
     note(f"attach killed at {n} stops: {following}")
     held.close()
     clear(scene)
@@ -426,7 +406,7 @@ def test_detach(bed, following):
 
     if following != "status":
         stops = stops[split(scene, detach, stops, lambda: not scene.is_there(), back):]
-    n = kill_everywhere(scene, detach, sampled(stops), after)
+    n = kill_everywhere(scene, detach, sampled(stops, chance()), after)
     note(f"detach killed at {n} stops, then {following}")
     back()
     scene.expect_steered(whole)
@@ -493,7 +473,7 @@ def test_watch_start(bed, what):
     newcomers.check()
     equal(newcomers.n, 1, "workers that the watcher admitted")
 
-    stops = sampled(stops)
+    stops = sampled(stops, chance())
     n = 0
     for stop in stops:
         n += scene.kill_starting(stop, *watch, lister=lister)
