@@ -114,15 +114,15 @@ static void run_worker_find_listener(unsigned int endpoint, struct run_worker *w
 	const struct rpd_endpoint *it = run_service_endpoint(endpoint);
 	_cleanup_free_ struct listener *listeners = NULL;
 	_cleanup_free_ struct holder *holders = NULL;
+	const uint32_t pid = (uint32_t)worker->pid;
 	size_t n, n_holders;
 	struct error err;
 
 	CHECK_EQ(sockdiag_list_listeners(it->port, &listeners, &n, &err), 0);
-	CHECK_EQ(proc_holders_find(listeners, n, &holders, &n_holders, &err), 0);
+	CHECK_EQ(proc_holders_find_among(&pid, 1, listeners, n, &holders, &n_holders, &err), 0);
 	for (size_t h = 0; h < n_holders; h++)
 		for (size_t l = 0; l < n; l++) {
-			if (holders[h].id.pid != (uint32_t)worker->pid ||
-			    holders[h].inode != listeners[l].inode ||
+			if (holders[h].inode != listeners[l].inode ||
 			    !!memcmp(&listeners[l].endpoint, it, sizeof(*it)))
 				continue;
 			worker->listeners[endpoint] = listeners[l];
