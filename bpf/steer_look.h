@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <bpf/bpf_helpers.h>
 #include <reuseportd/abi.h>
+#include <reuseportd/members_abi.h>
 #include "event_note.h"
 #include "shared_maps.h"
 #include "steer_pick.h"

@@ -223,25 +223,6 @@ struct rpd_queue {
 	__u64 pad2[2];
 };
 
-/* Where the running kernel has a member of one of its structures. */
-struct rpd_member_at {
-	__u32 offset; /* in bytes; 0 = not known */
-	__u32 type;   /* the structure's BTF id; 0 = bpf_rdonly_cast() can't be called */
-};
-
-/* The members of the kernel's structures that the steering program reads. */
-struct rpd_members_at {
-	struct rpd_member_at selected_sk;     /* of struct sk_reuseport_kern */
-	struct rpd_member_at ack_backlog;     /* of struct sock */
-	struct rpd_member_at max_ack_backlog; /* of struct sock */
-	struct rpd_member_at young;           /* of struct inet_connection_sock */
-	struct rpd_member_at accept_head;     /* of struct inet_connection_sock */
-	struct rpd_member_at snt_isn;         /* of struct tcp_request_sock */
-};
-
-/* The helper that a program calls for bpf_rdonly_cast() (kern/kernel_cast.h). No kernel has it. */
-#define RPD_CALL_CAST 0x7fffffff
-
 /* Key of map "probes": the source of a connection. The value, a __u32, is the slot whose listener
  * gets the connection, or RPD_SLOT_PROBE + n. */
 struct rpd_probe {

@@ -9,7 +9,7 @@
 #include <linux/bpf.h>
 
 #include "base/cleanup.h"
-#include <reuseportd/abi.h>
+#include <reuseportd/members_abi.h>
 
 static struct bpf_insn kernel_cast_call(int32_t function)
 {

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <reuseportd/members_abi.h>
+
 #include "kern/steer.h"
 
 /* Finds what steering programs that are opened from now on read of the kernel's structures. Returns
