@@ -160,11 +160,12 @@ static int args_load_file(const struct args *args, struct load_file *file, struc
 	if (r < 0)
 		return r;
 	if (args_is_one_of(file->path, yaml))
-		return error_usage(err,
-		                   "can't read YAML: convert '%s' to JSON, for example with the npm "
-		                   "package js-yaml, or write it as .config.js or as a configuration "
-		                   "file of reuseportd",
-		                   file->path);
+		return error_usage(
+		        err,
+		        "can't read YAML: convert '%s' to JSON, for example with the npm "
+		        "package js-yaml, or write it as .config.js or as a configuration "
+		        "file of reuseportd",
+		        file->path);
 	r = file_user_find_owner(file, &owner, err);
 	if (r < 0)
 		return r;
