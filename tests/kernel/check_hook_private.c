@@ -177,6 +177,11 @@ static void private_loopback(void)
 	CHECK_EQ(hook_set_served(bed.hook, &any, 1, &err), 0);
 	CHECK_EQ(opens_on_loopback(bed.a, AF_INET), 0);
 	CHECK_EQ(opens_on_loopback(bed.b, AF_INET), 0);
+	children_end();
+
+	/* One on the port of an endpoint is no worker's own, even if it takes nothing from it. */
+	CHECK_EQ(opens_on_loopback(bed.a, AF_INET6), 0);
+	CHECK_EQ(opens_on_loopback(bed.b, AF_INET6), 0);
 }
 
 int main(int argc, char **argv)
