@@ -4,9 +4,9 @@
  * structure. The program then reads a member with one instruction, which costs a tenth of a call of
  * bpf_probe_read_kernel(), and gives 0 if the memory is not there, too.
  *
- * libbpf could link the call, but it loads no program with such a call on a kernel without BTF. So
- * the program calls helper RPD_CALL_CAST, which does not exist, in a branch that the verifier
- * removes if the kernel doesn't have the function.
+ * libbpf could link the call, but then it loads the program on no kernel without BTF. So the
+ * program calls helper RPD_CALL_CAST, which does not exist, in a branch that the verifier removes
+ * if the kernel doesn't have the function.
  */
 #pragma once
 
