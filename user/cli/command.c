@@ -45,7 +45,7 @@ const struct command commands[] = {
         {
                 .name = "reload",
                 .args = "[SERVICE] [-- COMMAND [ARGUMENT...]]",
-                .summary = "replace all workers without losing a connection",
+                .summary = "replace all workers without refusing a connection",
                 .help = "Only for a service of `run`. Starts a new worker beside each old "
                         "one. The new worker takes the slot when it is ready and has then "
                         "stayed alive for the time of `run --settle`; the old worker then gets "
@@ -74,14 +74,16 @@ const struct command commands[] = {
                         "connection any more is kept until some time after the end (--keep-old). "
                         "During the deployment, `abort` gives the old workers all new connections "
                         "again in one step; afterwards, `rollback` does so as long as they are "
-                        "kept. Only the steps of a canary are judged: by resets, by HTTP responses "
-                        "with a status of 5xx, and by the time to the first byte of responses, "
-                        "each compared with the old version, and by --check. Responses are counted "
-                        "for this also without --http. "
+                        "kept. The steps of a canary are judged, and of any strategy an entry of "
+                        "100 % in --steps: by resets, requests without a response, responses with "
+                        "a status of 5xx, and the time to the first byte of responses, each "
+                        "compared with the old version, and by --check. Responses are counted for "
+                        "this also without --http. "
                         "The new version runs COMMAND if it is given, otherwise the command that "
                         "the configuration file has now. If --label is the version that the "
                         "service has already, and the command is the same, nothing is done. "
-                        "Without the options below, the settings of `run` hold. With --wait, the "
+                        "An option below that is not given has the value that `run` was given, or "
+                        "its default. With --wait, the "
                         "exit status is 0 if the new version has all new connections, 1 if the "
                         "deployment was refused or failed, 3 if --timeout is over, 4 if the new "
                         "version was judged bad and the old one has all connections again, and 5 "
@@ -152,7 +154,7 @@ const struct command commands[] = {
         {
                 .name = "restart",
                 .args = "[SERVICE] SLOT...",
-                .summary = "replace some workers without losing a connection",
+                .summary = "replace some workers without refusing a connection",
                 .help = "Only for a service of `run`. Replaces the workers of these slots, for "
                         "example 3 or 0-3,7, in the same way as `reload`, but does not read the "
                         "configuration file again. A slot that is stopped or failed gets a worker.",
