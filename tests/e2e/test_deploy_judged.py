@@ -176,8 +176,7 @@ def test_tls(bed):
     rollout = run.rollout()
     check("reset connections" in rollout["reason"], rollout)
     check("no HTTP was seen (TLS" in rollout["reason"], rollout)
-    check(not any(signal["name"].startswith(("http", "slow")) for signal in rollout["signals"]),
-          rollout)
+    check(not any(signal["name"].startswith("http") for signal in rollout["signals"]), rollout)
     equal(run.pids(), old, "workers")
     failed = load.counts["failed"]
     note(f"{failed} of {sum(load.counts.values())} connections failed: {rollout['reason']}")
