@@ -146,29 +146,30 @@ static __always_inline void http_count(struct bpf_sock *sk, struct http_exchange
 	__sync_fetch_and_add(&row->times[bucket], 1);
 }
 
-/* Keeps the numbers of requests that are due, after a packet. @was: the tick when the last packet
- * of the request before this one came. */
-static __always_inline void http_track(struct bpf_sock *sk, struct http_exchange *it, __u32 was,
-                                       __u64 now)
+/* Keeps the numbers of requests that are due, after a packet. */
+static __always_inline void http_track(struct bpf_sock *sk, struct http_exchange *it, __u64 now)
 {
 	const __u32 tick = it->asked_at >> RESPONSE_TICK_LOG;
 	const bool is_open = it->flags & HTTP_OPEN, is_due = http_exchange_is_due(it);
 	struct rpd_responses *row;
 	__u32 account;
 
-	if (is_open == is_due && (!is_due || tick == was))
+	if (is_open == is_due && (!is_due || tick == it->due_tick))
 		return;
 	account = is_open ? it->account : http_account(sk, it);
 	row = bpf_map_lookup_elem(&responses, &account);
 	it->flags = row && is_due ? it->flags | HTTP_OPEN : it->flags & ~HTTP_OPEN;
 	if (!row)
 		return;
-	if (is_open)
-		response_due_remove(row, was, now >> RESPONSE_TICK_LOG);
-	else
+	if (!is_due) {
+		response_due_remove(row, it->due_tick, now >> RESPONSE_TICK_LOG);
+	} else if (is_open) {
+		it->due_tick = response_due_move(row, it->due_tick, tick);
+	} else {
 		__sync_fetch_and_add(&row->asked, 1);
-	if (is_due)
 		response_due_add(row, tick);
+		it->due_tick = tick;
+	}
 }
 
 /* Whether the segment has the byte that TCP waits for, or follows one that had it: TCP puts packets
@@ -194,7 +195,6 @@ int rpd_http_in(struct __sk_buff *skb)
 	struct http_segment segment = {};
 	struct http_exchange *it;
 	__u64 now;
-	__u32 was;
 
 	if (!tcp)
 		return HTTP_PASS;
@@ -202,9 +202,8 @@ int rpd_http_in(struct __sk_buff *skb)
 	if (!it || !http_is_next(tcp, it, &segment))
 		return HTTP_PASS;
 	now = bpf_ktime_get_ns();
-	was = it->asked_at >> RESPONSE_TICK_LOG;
 	http_exchange_receive(it, &segment, now);
-	http_track(sk, it, was, now);
+	http_track(sk, it, now);
 	return HTTP_PASS;
 }
 
@@ -224,7 +223,7 @@ int rpd_http_out(struct __sk_buff *skb)
 		return HTTP_PASS;
 	now = bpf_ktime_get_ns();
 	class = http_exchange_send(it, &segment, now, &ns);
-	http_track(sk, it, it->asked_at >> RESPONSE_TICK_LOG, now);
+	http_track(sk, it, now);
 	if (class != HTTP_NO_RESPONSE)
 		http_count(sk, it, class, now, ns);
 	return HTTP_PASS;
