@@ -78,7 +78,7 @@ static __always_inline __u32 group_find_program(const struct sock *sk)
 	return id ? id : RPD_PROGRAM_CLASSIC;
 }
 
-/* The cookie of a member that has SO_REUSEPORT off, or 0. A member that no process has asked for
+/* The cookie of the member if it has SO_REUSEPORT off, or 0. A member that no process has asked for
  * its cookie has none yet. */
 static __always_inline __u64 group_check_member(struct sock *member)
 {
@@ -111,6 +111,8 @@ static long group_check_next(void *map, __u32 *key, __u8 *value, struct group_me
 	return members->avoids != 0;
 }
 
+/* Each row of a group shows the next such member. If there is no further one, it shows the last one
+ * again. */
 static __always_inline __u64 group_find_avoiding(const struct sock *sk, __u64 session,
                                                  __u32 endpoint)
 {
@@ -125,12 +127,11 @@ static __always_inline __u64 group_find_avoiding(const struct sock *sk, __u64 se
 	look = &looks[endpoint];
 	if (look->session != session)
 		*look = (struct group_look){.session = session};
-	if (look->avoids)
-		return look->avoids;
 	members.i = look->at;
 	bpf_for_each_map_elem(&turns, group_check_next, &members, 0);
 	look->at = members.i;
-	look->avoids = members.avoids;
+	if (members.avoids)
+		look->avoids = members.avoids;
 	return look->avoids;
 }
 
@@ -215,8 +216,6 @@ static __always_inline void group_show(struct seq_file *seq, struct sock_common 
 	if (session)
 		row.avoids =
 		        group_find_avoiding((const struct sock *)listener, session, row.endpoint);
-	if (row.avoids)
-		row.program = RPD_PROGRAM_AVOIDED;
 	row.served = asked && group_is_served((struct sock *)listener, member->slot);
 	bpf_seq_write(seq, &row, sizeof(row));
 }

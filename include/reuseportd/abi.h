@@ -298,7 +298,6 @@ struct rpd_open {
 /* The program of a reuseport group: an id, or one of these. */
 #define RPD_PROGRAM_NONE    0
 #define RPD_PROGRAM_CLASSIC 0xffffffff /* classic BPF programs have no id */
-#define RPD_PROGRAM_AVOIDED 0xfffffffe /* any, but a member has turned SO_REUSEPORT off */
 
 /* A row of the iterator over the admitted listeners. */
 struct rpd_group_member {
@@ -307,7 +306,8 @@ struct rpd_group_member {
 	__u32 program;   /* of its group: an id, or RPD_PROGRAM_... */
 	__u32 endpoint;
 	__u32 served; /* the worker of its slot serves it; 0 = no, or not known */
-	__u64 avoids; /* the cookie of a member that has SO_REUSEPORT off; 0 = none is known */
+	__u64 avoids; /* the cookie of a member of the group that has SO_REUSEPORT off, another one
+	                 in each row if there are several; 0 = none is known */
 };
 
 enum rpd_event_kind {

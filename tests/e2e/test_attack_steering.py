@@ -313,3 +313,46 @@ def test_foreign_off(bed):
     expect_lost(bed, "off")
     bed.reuseportd("attach", "--workers", 4, "--service", "web")
     expect_even(bed)
+
+
+HIDDEN = (f"0.0.0.0:{PORT}: a listener with SO_REUSEPORT off may get all connections, and SO_REUSEPORT "
+          "can't be turned on again: no process that has the listener open")
+
+
+def hide_avoiding(bed, *prefix):
+    """A process joins the group, turns SO_REUSEPORT off, replaces the program, and hides its listener."""
+    attacker = bed.start(*prefix, *attack(bed, "hidden", "usr1", PORT), name="attacker")
+    attacker.wait_output("ready")
+    attacker.kill(signal.SIGUSR1)
+    attacker.wait_output("hidden: done")
+    return attacker
+
+
+def test_run_hidden(bed):
+    """A listener that avoids the program, and that no process has open, does not keep the program
+    away."""
+    run = run_attackers(bed, "cbpf", "usr1")
+    attacker = hide_avoiding(bed, "setpriv", "--reuid", "nobody", "--clear-groups")
+    run.process.wait_output(
+        "a classic BPF program had replaced the steering program, which is attached again")
+    run.process.wait_output(HIDDEN)
+    check(in_force(bed)[1].startswith(BY["off"]), f"status: {in_force(bed)}")
+    attacker.kill(signal.SIGKILL)
+    wait_until(lambda: in_force(bed) == (True, None), "in force again")
+    expect_even(bed)
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_attach_hidden(bed):
+    """`attach` puts the program back, and notes the same listener."""
+    Workers(bed, workers=4)
+    arguments = ["attach", "--workers", 4, "--service", "web"]
+    bed.reuseportd(*arguments)
+    attacker = hide_avoiding(bed)
+    check(in_force(bed)[1].startswith(BY["cbpf"]), f"status: {in_force(bed)}")
+    again = bed.reuseportd(*arguments)
+    check(AGAIN[False] in again.err and f"note: {HIDDEN}" in again.err, f"{again}")
+    check(in_force(bed)[1].startswith(BY["off"]), f"status: {in_force(bed)}")
+    attacker.kill(signal.SIGKILL)
+    wait_until(lambda: in_force(bed) == (True, None), "in force again")
+    expect_even(bed)

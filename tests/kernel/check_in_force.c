@@ -57,6 +57,14 @@ static enum in_force_state state_of(unsigned int e)
 	return found.state[e];
 }
 
+static bool is_avoided(unsigned int e)
+{
+	struct in_force found;
+
+	service_in_force_read(&run_service, &found);
+	return found.avoided[e];
+}
+
 static int borrow(unsigned int slot)
 {
 	struct error err;
@@ -77,11 +85,9 @@ static void attach_classic(unsigned int slot)
 
 static int restore(void)
 {
-	struct in_force found;
 	struct error err;
 
-	service_in_force_read(&run_service, &found);
-	return in_force_restore(&run_service, &found, NULL, &report, &err);
+	return in_force_restore_once(&run_service, &report, &err);
 }
 
 static void program_is_ours(void)
@@ -164,14 +170,15 @@ static void listeners_avoid_the_program(void)
 		set_reuseport(fd, 0);
 	}
 	CHECK_EQ(run_client_visit(0), run_client_visit(0));
-	CHECK_EQ(state_of(0), IN_FORCE_AVOIDED);
-	CHECK_EQ(state_of(1), IN_FORCE_OURS);
+	CHECK(is_avoided(0));
+	CHECK(!is_avoided(1));
 	CHECK_EQ(service_in_force_require(&run_service, &err), -EBUSY);
 	CHECK(strstr(err.text, "SO_REUSEPORT off"));
+	CHECK_EQ(service_in_force_require_program(&run_service, &err), 0);
 	CHECK_EQ(service_in_force_check_listeners(&run_service, &cookie, 1, &err), -EBUSY);
-	CHECK_EQ(in_force_restore_all(&run_service, &report, &err), 2);
+	CHECK_EQ(in_force_restore_all(&run_service, &report, &err), 1);
 	CHECK_EQ(n_said, 1);
-	CHECK_EQ(state_of(0), IN_FORCE_OURS);
+	CHECK(!is_avoided(0));
 	CHECK(run_client_visit(0) != run_client_visit(0));
 }
 
@@ -199,13 +206,123 @@ static void foreign_listener_avoids_the_program(void)
 	begin();
 	for (int i = 0; i < FOREIGN; i++)
 		fds[i] = open_listener(INADDR_ANY);
-	CHECK_EQ(state_of(0), IN_FORCE_OURS);
+	CHECK(!is_avoided(0));
 	set_reuseport(fds[FOREIGN - 1], 0);
-	CHECK_EQ(state_of(0), IN_FORCE_AVOIDED);
+	CHECK(is_avoided(0));
 	close(fds[FOREIGN - 1]);
-	CHECK_EQ(state_of(0), IN_FORCE_OURS);
+	CHECK(!is_avoided(0));
 	for (int i = 0; i < FOREIGN - 1; i++)
 		close(fds[i]);
+}
+
+/* A process with listeners that have SO_REUSEPORT off: more than one reading shows. */
+static pid_t avoid_by_many(void)
+{
+	enum { MANY = 100 };
+	int ready[2];
+	pid_t child;
+	char byte;
+
+	CHECK_EQ(pipe(ready), 0);
+	child = run_worker_fork(ready[1]);
+	if (child == 0) {
+		for (int i = 0; i < MANY; i++)
+			set_reuseport(open_listener(INADDR_ANY), 0);
+		(void)!write(STDIN_FILENO, "", 1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	CHECK_EQ(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	return child;
+}
+
+/* Such a process does not keep a command busy. */
+static void many_listeners_avoid_the_program(void)
+{
+	struct error err;
+	pid_t child;
+
+	begin();
+	child = avoid_by_many();
+	CHECK(in_force_restore_all(&run_service, &report, &err) <= 3);
+	CHECK_EQ(service_in_force_require_program(&run_service, &err), 0);
+	CHECK(is_avoided(0));
+	CHECK_EQ(n_said, 2); /* one is on again; others are still off */
+	run_worker_kill(child);
+	CHECK(!is_avoided(0));
+}
+
+/* Sends the listener, and closes it: a message that is not received has it then. */
+static void hide(int to, int fd)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr header;
+	} control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)),
+	                        .cmsg_level = SOL_SOCKET,
+	                        .cmsg_type = SCM_RIGHTS}};
+	struct iovec part = {"", 1};
+	const struct msghdr message = {.msg_iov = &part,
+	                               .msg_iovlen = 1,
+	                               .msg_control = control.buf,
+	                               .msg_controllen = sizeof(control.buf)};
+
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	CHECK_EQ(sendmsg(to, &message, 0), 1);
+	close(fd);
+}
+
+/* Receives the listener in a child, which keeps it open. */
+static void show(const int pair[2])
+{
+	char byte;
+
+	if (run_worker_fork(pair[1]) == 0) {
+		char control[CMSG_SPACE(sizeof(int))];
+		struct iovec part = {&byte, 1};
+		struct msghdr message = {.msg_iov = &part,
+		                         .msg_iovlen = 1,
+		                         .msg_control = control,
+		                         .msg_controllen = sizeof(control)};
+
+		(void)!recvmsg(STDIN_FILENO, &message, 0);
+		(void)!write(STDIN_FILENO, "", 1);
+		for (;;)
+			pause();
+	}
+	CHECK_EQ(read(pair[0], &byte, 1), 1);
+}
+
+/* A listener that no process has open avoids the program. It keeps the program away from no group,
+ * and causes no search each time. */
+static void hidden_listener_avoids_the_program(void)
+{
+	int fd, pair[2];
+
+	begin();
+	fd = open_listener(INADDR_ANY);
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	CHECK(restore() == 0 && !report.failed_at);
+	set_reuseport(fd, 0);
+	hide(pair[0], fd);
+	attach_classic(1);
+	CHECK(is_avoided(0));
+	CHECK_EQ(state_of(0), IN_FORCE_REPLACED);
+	CHECK_EQ(restore(), 1);
+	CHECK_EQ(state_of(0), IN_FORCE_OURS);
+	CHECK(is_avoided(0));
+	restore();
+	CHECK_EQ(n_said, 2);
+	show(pair);
+	CHECK_EQ(restore(), 0);
+	CHECK(is_avoided(0));
+	CHECK(report.failed_at);
+	report.failed_at = 0; /* as if a minute was over */
+	CHECK_EQ(restore(), 1);
+	CHECK(!is_avoided(0));
+	CHECK_EQ(n_said, 3);
 }
 
 /* A listener on an address of its own, with a mark, that is admitted. */
@@ -320,6 +437,8 @@ int main(int argc, char **argv)
 	        CHECK_CASE(without_listeners),
 	        CHECK_CASE(listeners_avoid_the_program),
 	        CHECK_CASE(foreign_listener_avoids_the_program),
+	        CHECK_CASE(many_listeners_avoid_the_program),
+	        CHECK_CASE(hidden_listener_avoids_the_program),
 	};
 
 	return check_main(argc, argv, cases, ARRAY_SIZE(cases));

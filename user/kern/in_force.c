@@ -11,8 +11,6 @@ static enum in_force_state in_force_judge(uint32_t is, uint32_t ours)
 {
 	if (is == RPD_PROGRAM_NONE)
 		return IN_FORCE_DETACHED;
-	if (is == RPD_PROGRAM_AVOIDED)
-		return IN_FORCE_AVOIDED;
 	if (!ours) /* the pin of our program is damaged */
 		return IN_FORCE_UNKNOWN;
 	return is == ours ? IN_FORCE_OURS : IN_FORCE_REPLACED;
@@ -42,17 +40,24 @@ void in_force_take(const struct rpd_group_member *rows, size_t n, const struct s
 	for (size_t i = 0; i < n; i++) {
 		const unsigned int e = rows[i].endpoint;
 
-		if (!steer_has_endpoint(steer, e) || in_force_is_lost(ret, e))
+		if (!steer_has_endpoint(steer, e))
+			continue;
+		ret->avoided[e] |= rows[i].avoids != 0;
+		if (in_force_lacks_program(ret, e))
 			continue;
 		ret->state[e] = in_force_judge(rows[i].program, ours[e]);
 		ret->program[e] = rows[i].program;
-		ret->avoids[e] = rows[i].avoids;
 	}
+}
+
+bool in_force_lacks_program(const struct in_force *it, unsigned int endpoint)
+{
+	return it->state[endpoint] >= IN_FORCE_REPLACED;
 }
 
 bool in_force_is_lost(const struct in_force *it, unsigned int endpoint)
 {
-	return it->state[endpoint] >= IN_FORCE_REPLACED;
+	return in_force_lacks_program(it, endpoint) || it->avoided[endpoint];
 }
 
 int in_force_find_lost(const struct in_force *it)
@@ -63,15 +68,19 @@ int in_force_find_lost(const struct in_force *it)
 	return -1;
 }
 
-const char *in_force_describe_program(uint32_t program, char buf[IN_FORCE_TEXT_MAX])
+static const char *in_force_describe_avoided(char buf[IN_FORCE_TEXT_MAX])
+{
+	snprintf(buf, IN_FORCE_TEXT_MAX,
+	         "the kernel, which may prefer a listener with SO_REUSEPORT off,");
+	return buf;
+}
+
+static const char *in_force_describe_program(uint32_t program, char buf[IN_FORCE_TEXT_MAX])
 {
 	char name[PROGRAM_NAME_MAX];
 
 	if (program == RPD_PROGRAM_NONE)
 		snprintf(buf, IN_FORCE_TEXT_MAX, "no program but the kernel's hash");
-	else if (program == RPD_PROGRAM_AVOIDED)
-		snprintf(buf, IN_FORCE_TEXT_MAX,
-		         "the kernel, which may prefer a listener with SO_REUSEPORT off,");
 	else if (program == RPD_PROGRAM_CLASSIC)
 		snprintf(buf, IN_FORCE_TEXT_MAX, "a classic BPF program");
 	else if (program_name(program, name))
@@ -84,5 +93,14 @@ const char *in_force_describe_program(uint32_t program, char buf[IN_FORCE_TEXT_M
 const char *in_force_describe(const struct in_force *it, unsigned int endpoint,
                               char buf[IN_FORCE_TEXT_MAX])
 {
-	return in_force_describe_program(it->program[endpoint], buf);
+	return in_force_lacks_program(it, endpoint) || !it->avoided[endpoint]
+	               ? in_force_describe_program(it->program[endpoint], buf)
+	               : in_force_describe_avoided(buf);
+}
+
+const char *in_force_describe_row(const struct rpd_group_member *row, uint32_t ours,
+                                  char buf[IN_FORCE_TEXT_MAX])
+{
+	return row->program == ours && row->avoids ? in_force_describe_avoided(buf)
+	                                           : in_force_describe_program(row->program, buf);
 }

@@ -16,14 +16,14 @@ enum in_force_state {
 	/* Ours is not in force: */
 	IN_FORCE_REPLACED, /* another program selects the listener */
 	IN_FORCE_DETACHED, /* no program: the kernel's hash selects the listener */
-	IN_FORCE_AVOIDED,  /* a listener may get all connections without a program */
 };
 
 /* By endpoint. */
 struct in_force {
 	enum in_force_state state[RPD_ENDPOINT_MAX];
 	uint32_t program[RPD_ENDPOINT_MAX]; /* the other program: its id, or RPD_PROGRAM_CLASSIC */
-	uint64_t avoids[RPD_ENDPOINT_MAX];  /* the cookie of the listener of IN_FORCE_AVOIDED */
+	bool avoided[RPD_ENDPOINT_MAX];     /* a listener may get all connections, whatever the
+	                                       program */
 	unsigned int n;                     /* endpoints */
 };
 
@@ -39,7 +39,10 @@ void in_force_read(const struct groups *groups, const struct steer *steer, struc
 void in_force_take(const struct rpd_group_member *rows, size_t n, const struct steer *steer,
                    struct in_force *ret);
 
-/* Whether the endpoint's group has another program, or none, or a listener avoids it. */
+/* Whether the endpoint's group has another program, or none. */
+bool in_force_lacks_program(const struct in_force *it, unsigned int endpoint);
+
+/* The same, or a listener avoids the program. */
 bool in_force_is_lost(const struct in_force *it, unsigned int endpoint);
 
 /* The first endpoint of in_force_is_lost(), or -1. */
@@ -50,5 +53,6 @@ int in_force_find_lost(const struct in_force *it);
 const char *in_force_describe(const struct in_force *it, unsigned int endpoint,
                               char buf[IN_FORCE_TEXT_MAX]);
 
-/* The same for a program as rpd_group_member has it. */
-const char *in_force_describe_program(uint32_t program, char buf[IN_FORCE_TEXT_MAX]);
+/* The same for a row: @ours is the id of our program. */
+const char *in_force_describe_row(const struct rpd_group_member *row, uint32_t ours,
+                                  char buf[IN_FORCE_TEXT_MAX]);

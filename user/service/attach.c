@@ -302,7 +302,7 @@ static int attach_start(struct service *service, const struct attach_request *re
 	if (r == 0)
 		r = in_force_restore_all(service, &report, err);
 	if (r >= 0)
-		r = service_in_force_require(service, err);
+		r = service_in_force_require_program(service, err);
 	if (r == 0 && conn_adopt(service, &ignored) < 0)
 		service->steer.control->n_unlisted = 1; /* or more */
 	conns_enable(&service->conns, &service->steer);

@@ -81,12 +81,12 @@ static void detach_note_lost(const struct service *service, const struct in_forc
 		if (found->state[e] == IN_FORCE_REPLACED)
 			fprintf(out, "%s: %s had replaced the steering program, and stays\n",
 			        address, in_force_describe(found, e, text));
-		else if (found->state[e] == IN_FORCE_AVOIDED)
+		else if (found->state[e] == IN_FORCE_DETACHED)
+			fprintf(out, "%s: the steering program had been detached already\n",
+			        address);
+		if (found->avoided[e])
 			fprintf(out,
 			        "%s: a listener with SO_REUSEPORT off may get all connections\n",
-			        address);
-		else
-			fprintf(out, "%s: the steering program had been detached already\n",
 			        address);
 		ret->replaced |= found->state[e] == IN_FORCE_REPLACED;
 	}

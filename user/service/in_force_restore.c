@@ -1,55 +1,60 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "service/in_force_restore.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "core/endpoint.h"
 #include "kern/events.h"
+#include "kern/in_force.h"
 #include "kern/steer.h"
+#include "kern/steer_borrowed.h"
+#include "service/in_force_rejoin.h"
 #include "service/service_endpoint.h"
 #include "service/service_in_force.h"
 
 #define IN_FORCE_RESTORE_QUIET_NS (60 * NS_PER_S)
-#define IN_FORCE_RESTORE_TIMES    RPD_SLOT_MAX
+#define IN_FORCE_RESTORE_TIMES    3
 
-/* Returns as service_endpoint_attach(). @ret: the process that has turned SO_REUSEPORT off. */
-static int in_force_restore_one(struct service *service, const struct in_force *found,
-                                unsigned int endpoint, int own, struct process_id *ret,
-                                struct error *err)
+static bool in_force_restore_is_recent(int64_t at)
 {
-	int r;
+	return at && clock_ns(CLOCK_MONOTONIC) - at < IN_FORCE_RESTORE_QUIET_NS;
+}
 
-	if (found->state[endpoint] == IN_FORCE_AVOIDED) {
-		r = service_endpoint_rejoin(service, endpoint, found->avoids[endpoint], ret, err);
-		return r < 0 ? r : SERVICE_ENDPOINT_BORROWED;
-	}
+static const char *in_force_restore_format(const struct service *service, unsigned int endpoint,
+                                           char address[ENDPOINT_TEXT_MAX])
+{
+	return endpoint_format(&service->steer.service->endpoints[endpoint], address,
+	                       ENDPOINT_TEXT_MAX);
+}
+
+/* --- the program */
+
+/* Returns as service_endpoint_attach(). */
+static int in_force_restore_program(struct service *service, unsigned int endpoint, int own,
+                                    struct error *err)
+{
 	if (own >= 0 && steer_attach(&service->steer, endpoint, own) == 0)
 		return SERVICE_ENDPOINT_BORROWED;
 	return service_endpoint_attach(service, endpoint, err);
 }
 
 static void in_force_restore_say(struct service *service, const struct in_force *found,
-                                 unsigned int endpoint, uint32_t pid,
-                                 struct in_force_restore_report *report)
+                                 unsigned int endpoint, struct in_force_restore_report *report)
 {
-	const int64_t now = clock_ns(CLOCK_MONOTONIC);
 	char address[ENDPOINT_TEXT_MAX], text[IN_FORCE_TEXT_MAX], line[256];
 
-	if (report->said_at[endpoint] &&
-	    now - report->said_at[endpoint] < IN_FORCE_RESTORE_QUIET_NS)
+	if (in_force_restore_is_recent(report->said_at[endpoint]))
 		return;
-	report->said_at[endpoint] = now;
-	endpoint_format(&service->steer.service->endpoints[endpoint], address, sizeof(address));
+	report->said_at[endpoint] = clock_ns(CLOCK_MONOTONIC);
+	in_force_restore_format(service, endpoint, address);
 	if (found->state[endpoint] == IN_FORCE_REPLACED)
 		snprintf(line, sizeof(line),
 		         "%s: %s had replaced the steering program, which is attached again",
 		         address, in_force_describe(found, endpoint, text));
-	else if (found->state[endpoint] == IN_FORCE_AVOIDED)
-		snprintf(line, sizeof(line),
-		         "%s: SO_REUSEPORT of a listener of pid %u was off, so that it could get "
-		         "all connections; it is on again",
-		         address, pid);
 	else
 		snprintf(line, sizeof(line),
 		         "%s: the steering program had been detached, and is attached again",
@@ -58,39 +63,137 @@ static void in_force_restore_say(struct service *service, const struct in_force 
 	events_note(&service->steer, RPD_EVENT_restored, RPD_NO_SLOT, 0, address);
 }
 
-int in_force_restore(struct service *service, const struct in_force *found,
-                     const int own[RPD_ENDPOINT_MAX], struct in_force_restore_report *report,
-                     struct error *err)
+/* Returns the number of groups, or a negative errno. */
+static int in_force_restore_programs(struct service *service, const struct in_force *found,
+                                     const int own[RPD_ENDPOINT_MAX],
+                                     struct in_force_restore_report *report, struct error *err)
 {
 	int n = 0, result = 0;
 
 	for (unsigned int e = 0; e < found->n; e++) {
-		struct process_id by = {};
 		int r;
 
-		if (!in_force_is_lost(found, e))
+		if (!in_force_lacks_program(found, e))
 			continue;
-		r = in_force_restore_one(service, found, e, own ? own[e] : -1, &by, err);
+		r = in_force_restore_program(service, e, own ? own[e] : -1, err);
 		if (r < 0)
 			result = r;
 		if (r != SERVICE_ENDPOINT_BORROWED)
 			continue;
-		in_force_restore_say(service, found, e, by.pid, report);
+		in_force_restore_say(service, found, e, report);
 		n++;
 	}
 	return result < 0 ? result : n;
 }
 
+/* --- listeners that avoid it */
+
+static void in_force_restore_say_rejoined(struct service *service, unsigned int endpoint,
+                                          uint32_t pid, struct in_force_restore_report *report)
+{
+	char address[ENDPOINT_TEXT_MAX], line[256];
+
+	if (in_force_restore_is_recent(report->said_rejoined_at[endpoint]))
+		return;
+	report->said_rejoined_at[endpoint] = clock_ns(CLOCK_MONOTONIC);
+	snprintf(line, sizeof(line),
+	         "%s: SO_REUSEPORT of a listener of pid %u was off, so that it could get all "
+	         "connections; it is on again",
+	         in_force_restore_format(service, endpoint, address), pid);
+	report->say(line, report->data);
+	events_note(&service->steer, RPD_EVENT_restored, RPD_NO_SLOT, 0, address);
+}
+
+static void in_force_restore_say_left(const struct service *service, unsigned int endpoint,
+                                      const struct in_force_rejoined *rejoined,
+                                      struct in_force_restore_report *report)
+{
+	char address[ENDPOINT_TEXT_MAX], why[256], line[512];
+
+	if (rejoined->left_pid)
+		snprintf(why, sizeof(why), "pid %u has it open: %s", rejoined->left_pid,
+		         steer_borrowed_why(rejoined->left));
+	else
+		snprintf(why, sizeof(why),
+		         "no process that has the listener open can be seen in /proc; end the "
+		         "process of its user that hides it");
+	snprintf(line, sizeof(line),
+	         "%s: a listener with SO_REUSEPORT off may get all connections, and SO_REUSEPORT "
+	         "can't be turned on again: %s",
+	         in_force_restore_format(service, endpoint, address), why);
+	report->say(line, report->data);
+}
+
+/* Returns the number of groups. A search takes long, and a listener that can't be reached would
+ * cause one each time. */
+static int in_force_restore_rejoin(struct service *service, struct in_force_restore_report *report)
+{
+	struct in_force_rejoined rejoined[RPD_ENDPOINT_MAX];
+	struct error ignored;
+	int n = 0;
+
+	if (in_force_restore_is_recent(report->failed_at))
+		return 0;
+	if (in_force_rejoin(service, rejoined, &ignored) < 0)
+		report->failed_at = clock_ns(CLOCK_MONOTONIC);
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
+		if (rejoined[e].pid) {
+			in_force_restore_say_rejoined(service, e, rejoined[e].pid, report);
+			n++;
+		}
+		if (rejoined[e].left) {
+			in_force_restore_say_left(service, e, &rejoined[e], report);
+			report->failed_at = clock_ns(CLOCK_MONOTONIC);
+		}
+	}
+	return n;
+}
+
+static bool in_force_restore_is_avoided(const struct in_force *found)
+{
+	for (unsigned int e = 0; e < found->n; e++)
+		if (found->avoided[e])
+			return true;
+	return false;
+}
+
+int in_force_restore(struct service *service, const struct rpd_group_member *rows, size_t n,
+                     const int own[RPD_ENDPOINT_MAX], struct in_force_restore_report *report,
+                     struct error *err)
+{
+	struct in_force found;
+	int r, rejoined = 0;
+
+	in_force_take(rows, n, &service->steer, &found);
+	r = in_force_restore_programs(service, &found, own, report, err);
+	if (in_force_restore_is_avoided(&found))
+		rejoined = in_force_restore_rejoin(service, report);
+	return r < 0 ? r : r + rejoined;
+}
+
+int in_force_restore_once(struct service *service, struct in_force_restore_report *report,
+                          struct error *err)
+{
+	_cleanup_free_ struct rpd_group_member *rows = NULL;
+	struct error ignored;
+	size_t n = 0;
+
+	if (service->reachable)
+		groups_read(&service->groups, &rows, &n, &ignored);
+	return in_force_restore(service, rows, n, NULL, report, err);
+}
+
 int in_force_restore_all(struct service *service, struct in_force_restore_report *report,
                          struct error *err)
 {
-	struct in_force found;
+	struct error still;
 	int n = 0, r;
 
 	do {
-		service_in_force_read(service, &found);
-		r = in_force_restore(service, &found, NULL, report, err);
+		r = in_force_restore_once(service, report, err);
 		n += r > 0;
 	} while (r > 0 && n < IN_FORCE_RESTORE_TIMES);
+	if (r > 0 && service_in_force_require(service, &still) < 0)
+		report->say(still.text, report->data);
 	return r < 0 ? r : n;
 }

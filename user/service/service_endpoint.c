@@ -261,51 +261,6 @@ int service_endpoint_attach(const struct service *service, unsigned int endpoint
 	return r < 0 ? r : SERVICE_ENDPOINT_BORROWED;
 }
 
-/* The listener @cookie of the endpoint's group, or -ENOENT with @err set. */
-static int service_endpoint_find_listener(const struct service *service, unsigned int endpoint,
-                                          uint64_t cookie, struct listener *ret, struct error *err)
-{
-	_cleanup_free_ struct listener *listeners = NULL;
-	size_t n;
-	int r = service_endpoint_list(service, endpoint, &listeners, &n, err);
-
-	if (r != SERVICE_ENDPOINT_BORROWED)
-		return r < 0 ? r : -ENOENT;
-	for (size_t i = 0; i < n; i++)
-		if (listeners[i].cookie == cookie) {
-			*ret = listeners[i];
-			return 0;
-		}
-	return error_set(err, -ENOENT, "a listener with SO_REUSEPORT off is gone");
-}
-
-int service_endpoint_rejoin(const struct service *service, unsigned int endpoint, uint64_t cookie,
-                            struct process_id *ret, struct error *err)
-{
-	_cleanup_free_ struct holder *holders = NULL;
-	struct listener listener;
-	size_t n = 0;
-	int r = service_endpoint_find_listener(service, endpoint, cookie, &listener, err);
-
-	if (r == 0)
-		r = service_holders_find_any(service_endpoint_run_name(service), &listener, 1,
-		                             &holders, &n, err);
-	if (r == 0)
-		r = error_set(err, -EPERM, SERVICE_ENDPOINT_NO_HOLDER, listener.endpoint.port);
-	for (size_t i = 0; r < 0 && i < n && i < SERVICE_ENDPOINT_TRIES; i++) {
-		_cleanup_listener_ int fd =
-		        proc_duplicate_fd(holders[i].id.pid, holders[i].fd, holders[i].inode, err);
-
-		r = fd < 0 ? fd : steer_borrowed_rejoin(fd, holders[i].id.pid);
-		if (fd >= 0 && r < 0)
-			error_set(err, r,
-			          "can't turn SO_REUSEPORT of a listener of pid %u on again: %s",
-			          holders[i].id.pid, steer_borrowed_why(r));
-		*ret = holders[i].id;
-	}
-	return r;
-}
-
 int service_endpoint_attach_by(const struct service *service, unsigned int endpoint,
                                const struct listener *listeners, size_t n,
                                const struct holder *holders, size_t n_holders, struct error *err)

@@ -50,11 +50,6 @@ int service_endpoint_attach_by(const struct service *service, unsigned int endpo
                                const struct listener *listeners, size_t n,
                                const struct holder *holders, size_t n_holders, struct error *err);
 
-/* Turns SO_REUSEPORT of the listener @cookie of the endpoint's group on again. Returns 0, with a
- * process that has it open, or a negative errno with @err set. */
-int service_endpoint_rejoin(const struct service *service, unsigned int endpoint, uint64_t cookie,
-                            struct process_id *ret, struct error *err);
-
 /* Duplicates one of the @n listeners, which have the same port. Returns the descriptor, which the
  * caller closes as soon as possible; or a negative errno with @err set if no process that has one
  * of them open can be seen. */

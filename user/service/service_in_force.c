@@ -41,38 +41,60 @@ const char *service_in_force_remedy(const struct service *service, char *buf, si
 	return buf;
 }
 
+/* @by: what selects the worker. */
 static int service_in_force_lost_error(const struct service *service, unsigned int endpoint,
-                                       uint32_t program, struct error *err)
+                                       const char *by, struct error *err)
 {
-	char address[ENDPOINT_TEXT_MAX], text[IN_FORCE_TEXT_MAX], remedy[256];
+	char address[ENDPOINT_TEXT_MAX], remedy[256];
 
 	return error_set(err, -EBUSY,
 	                 "the steering program is not in force on %s: %s selects the worker there, "
 	                 "so weights, shares and drains have no effect\n%s",
 	                 endpoint_format(&service->steer.service->endpoints[endpoint], address,
 	                                 sizeof(address)),
-	                 in_force_describe_program(program, text),
-	                 service_in_force_remedy(service, remedy, sizeof(remedy)));
+	                 by, service_in_force_remedy(service, remedy, sizeof(remedy)));
+}
+
+static int service_in_force_require_by(const struct service *service,
+                                       bool (*is_lost)(const struct in_force *it,
+                                                       unsigned int endpoint),
+                                       struct error *err)
+{
+	char text[IN_FORCE_TEXT_MAX];
+	struct in_force found;
+
+	service_in_force_read(service, &found);
+	for (unsigned int e = 0; e < found.n; e++)
+		if (is_lost(&found, e))
+			return service_in_force_lost_error(service, e,
+			                                   in_force_describe(&found, e, text), err);
+	return 0;
 }
 
 int service_in_force_require(const struct service *service, struct error *err)
 {
-	struct in_force found;
-	int e;
+	return service_in_force_require_by(service, in_force_is_lost, err);
+}
 
-	service_in_force_read(service, &found);
-	e = in_force_find_lost(&found);
-	return e < 0 ? 0 : service_in_force_lost_error(service, e, found.program[e], err);
+int service_in_force_require_program(const struct service *service, struct error *err)
+{
+	return service_in_force_require_by(service, in_force_lacks_program, err);
 }
 
 int service_in_force_check_member(const struct service *service, const struct rpd_group_member *row,
                                   struct error *err)
 {
+	char text[IN_FORCE_TEXT_MAX];
+	uint32_t ours;
+
 	/* An endpoint that was removed meanwhile gets no connections from the schedule. */
-	if (!steer_has_endpoint(&service->steer, row->endpoint) ||
-	    row->program == program_id(service->steer.endpoints[row->endpoint].prog_fd))
+	if (!steer_has_endpoint(&service->steer, row->endpoint))
 		return 0;
-	return service_in_force_lost_error(service, row->endpoint, row->program, err);
+	ours = program_id(service->steer.endpoints[row->endpoint].prog_fd);
+	if (row->program == ours && !row->avoids)
+		return 0;
+	return service_in_force_lost_error(service, row->endpoint,
+	                                   in_force_describe_row(row, ours, text), err);
 }
 
 int service_in_force_check_listeners(const struct service *service, const uint64_t *cookies,

@@ -23,12 +23,16 @@ const char *service_in_force_remedy(const struct service *service, char *buf, si
  * is in force, or -EBUSY with @err set. */
 int service_in_force_require(const struct service *service, struct error *err);
 
-/* Whether our program is that of the group of a listener that groups_read() has read. Returns 0, or
- * -EBUSY with @err set. */
+/* The same, except that a listener may avoid the program. */
+int service_in_force_require_program(const struct service *service, struct error *err);
+
+/* Whether our program is in force in the group of a listener that groups_read() has read. Returns
+ * 0, or -EBUSY with @err set. */
 int service_in_force_check_member(const struct service *service, const struct rpd_group_member *row,
                                   struct error *err);
 
-/* Whether our program is that of the groups of all these listeners. Closed listeners don't count; 0
- * is none. Returns 0, or a negative errno with @err set; that it is unknown is an error, too. */
+/* Whether our program is in force in the groups of all these listeners. Closed listeners don't
+ * count; 0 is none. Returns 0, or a negative errno with @err set; that it is unknown is an error,
+ * too. */
 int service_in_force_check_listeners(const struct service *service, const uint64_t *cookies,
                                      size_t n, struct error *err);

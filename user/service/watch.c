@@ -18,7 +18,6 @@
 #include "service/observe.h"
 #include "service/schedule_commit.h"
 #include "service/service.h"
-#include "service/service_in_force.h"
 #include "service/watch_log.h"
 #include "service/watch_newcomers.h"
 #include "stream/log.h"
@@ -170,7 +169,6 @@ static int watch_update(struct watch *w, enum observe_depth depth)
 	_cleanup_service_ struct service service;
 	_cleanup_observed_ struct observed o = {};
 	struct rpd_schedule draft;
-	struct in_force found;
 	struct error ignored;
 	int r;
 
@@ -179,8 +177,7 @@ static int watch_update(struct watch *w, enum observe_depth depth)
 	if (r != SERVICE_OPEN)
 		return r;
 	/* A worker may be able to prevent that, but not to end the watcher; `status` shows it. */
-	service_in_force_read(&service, &found);
-	in_force_restore(&service, &found, NULL, &w->restored, &ignored);
+	in_force_restore_once(&service, &w->restored, &ignored);
 	r = observe(&service, depth, &o, w->err);
 	if (r < 0)
 		return r;

@@ -10,7 +10,6 @@
 #include "kern/events.h"
 #include "kern/groups.h"
 #include "kern/guard.h"
-#include "kern/in_force.h"
 #include "service/in_force_restore.h"
 #include "service/service_lock.h"
 #include "supervise/dropped_address.h"
@@ -78,7 +77,6 @@ static int steering_check_on_timer(sd_event_source *source, uint64_t now, void *
 	_cleanup_service_lock_ struct service *service = NULL;
 	_cleanup_free_ struct rpd_group_member *rows = NULL;
 	struct supervisor *sup = data;
-	struct in_force found;
 	struct error ignored;
 	size_t n = 0;
 
@@ -87,8 +85,7 @@ static int steering_check_on_timer(sd_event_source *source, uint64_t now, void *
 	if (service_lock(&sup->service, &service, &ignored) == 0) {
 		if (service->reachable)
 			groups_read(&service->groups, &rows, &n, &ignored);
-		in_force_take(rows, n, &service->steer, &found);
-		in_force_restore(service, &found, sup->parking.fds, &sup->restored, &ignored);
+		in_force_restore(service, rows, n, sup->parking.fds, &sup->restored, &ignored);
 		listener_check(sup, service, rows, n);
 		dropped_address_update(sup);
 	}

@@ -8,7 +8,7 @@
  *         detach: none; compat: detach by a system call of 32-bit programs; off: turns
  *         SO_REUSEPORT off; compat_off: by such a system call; lock: SO_LOCK_FILTER;
  *         device: binds the socket to lo; again: stops listening, and listens again;
- *         hide: leaves the listener open in no process
+ *         hide: leaves the listener open in no process; hidden: off, cbpf and hide
  *   WHEN  unbound, bound: the state of the socket; usr1: the socket listens, at each SIGUSR1
  *   PORT  without it the listener is the first one of LISTEN_FDS
  *
@@ -118,6 +118,14 @@ static int steering_hide(int fd)
 	return 0;
 }
 
+/* A listener with SO_REUSEPORT off that no process can be asked for, and another program. */
+static int steering_hide_avoiding(int fd)
+{
+	return steering_set(fd, SO_REUSEPORT, 0) < 0 || steering_attach_classic(fd) < 0
+	               ? -1
+	               : steering_hide(fd);
+}
+
 static void steering_try(int fd)
 {
 	int r;
@@ -140,11 +148,13 @@ static void steering_try(int fd)
 		r = steering_listen_again(fd);
 	else if (!strcmp(way, "hide"))
 		r = steering_hide(fd);
+	else if (!strcmp(way, "hidden"))
+		r = steering_hide_avoiding(fd);
 	else
 		r = steering_detach(fd);
 	printf("%s: %s\n", way, r < 0 ? strerror(errno) : "done");
 	fflush(stdout);
-	while (!strcmp(way, "hide"))
+	while (!strncmp(way, "hid", 3))
 		pause();
 }
 
