@@ -410,13 +410,27 @@ int deployment_return(struct supervisor *sup, const char *why, struct error *err
 	return r;
 }
 
+/* A slot that a person has stopped and started again has not lost its worker. */
+static bool deployment_has_lost_worker(const struct supervisor *sup)
+{
+	const struct slots *slots = &sup->deployment->slots;
+
+	for (size_t i = 0; i < slots->n; i++) {
+		const struct slot *slot = &sup->slots[slots->at[i]];
+
+		if (slots->at[i] < sup->n_slots && slot->run != RPD_RUN_STOPPED && slot->proven)
+			return true;
+	}
+	return false;
+}
+
 void deployment_return_unasked(struct supervisor *sup)
 {
 	struct error err = {};
 	char why[RPD_LABEL_MAX + 32];
 
 	if (sup->stopping || sup->rereading || supervisor_state_has_worker(sup) ||
-	    !deployment_can_return(sup))
+	    !deployment_can_return(sup) || !deployment_has_lost_worker(sup))
 		return;
 	snprintf(why, sizeof(why), "no worker of '%s' lives", sup->deployment->label);
 	report_line(sup, "%s: the workers of '%s', which are held, return", why,

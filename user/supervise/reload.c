@@ -171,6 +171,8 @@ void reload_advance(struct supervisor *sup)
 		it->again = later = false;
 		while ((verdict = reload_next(sup, &slot)) == ROLLOUT_START)
 			reload_start(sup, slot);
+		if (verdict != ROLLOUT_ROLLBACK)
+			it->n_back_later = 0; /* a person has promoted it meanwhile */
 		if (verdict == ROLLOUT_COMMIT) {
 			reload_end_commit(sup);
 			reload_begin_queued(sup);

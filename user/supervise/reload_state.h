@@ -22,7 +22,8 @@ struct reload {
 	const struct reload_events *events; /* NULL: no deployment */
 	char what[RPD_LABEL_MAX + 32];      /* for messages, such as "a reload" */
 	sd_event_source *timer;             /* of the step */
-	unsigned int n_later;               /* how often a step could not be put in force yet */
+	unsigned int n_later;               /* how often a step could not be put in force yet ... */
+	unsigned int n_back_later; /* ... and the old workers not be given their slots back */
 	bool in_place;
 	bool of_all;       /* its plan becomes the service's plan */
 	bool rolling_back; /* the old workers get their slots back */
