@@ -57,19 +57,22 @@ def test_promoted_version_dies(bed, case):
 
 
 @timeout(240)
-@cases("good", "dies", "check")
+@cases("good", "dies", "check", "errors")
 def test_last_step_is_judged(bed, case):
     """A step of 100 % is judged with any strategy, also by the next supervisor: if the new version
     fails, the old workers return."""
     run = Deploys(bed, worker_command(bed), *QUICK, workers=2)
     old = run.pids()
     load = bed.start_load("-c", "8", "--rate", "500")
-    words = {"good": ["--steps", "100% 2s"],
-             "dies": ["--steps", "100% 60s"],
+    limit = ["--max-error-rate", "10%"]
+    words = {"good": ["--steps", "100% 2s", *limit],
+             "dies": ["--steps", "100% 60s", *limit],
              "check": ["--steps", "100% 60s", "--wait", "--check",
-                       'exec:test "$REUSEPORTD_SHARE" != 100.0']}[case]
+                       'exec:test "$REUSEPORTD_SHARE" != 100.0'],
+             "errors": ["--steps", "100% 60s", "--wait", *limit]}[case]
     run.deploy(*BLUE_GREEN, "--warm-up", "0.1s", "--min-samples", "10", *words,
-               status=4 if case == "check" else 0)
+               command=worker_command(bed, "--fail", 1) if case == "errors" else (),
+               status=4 if "--wait" in words else 0)
     if case == "dies":
         run.wait_for(step=1, share=100)
         kill(run.pids()[:1])
@@ -83,10 +86,26 @@ def test_last_step_is_judged(bed, case):
     equal(run.versions(), ["v2" if good else "v1"] * 2, "versions")
     if not good:
         equal(run.pids(), old, "workers")
-    if case == "dies":
+    if case in ("dies", "errors"):
         load.stop()
     else:
         load.stop_unfailed()
+
+
+@timeout(240)
+def test_last_step_without_a_measure(bed):
+    """At 100 % there is no old version to compare with: without another measure, the step is refused.
+    A person may judge it."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=2)
+    old = run.pids()
+    for strategy in ("rolling", "blue-green", "canary"):
+        text = run.deploy("--strategy", strategy, "--steps", "100% 5m", status=2).err
+        check("--check" in text and "--max-error-rate" in text, text)
+    equal(run.pids(), old, "workers")
+    run.deploy(*BLUE_GREEN, "--steps", "100% pause")
+    run.wait_for(step=1, phase="paused")
+    run.command_line("promote")
+    run.wait_for(outcome="promoted")
 
 
 @timeout(240)

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/strv.h"
+#include "core/rollout_steps.h"
 #include "service/service_lock.h"
 #include "supervise/deployment_evidence.h"
 #include "supervise/deployment_announce.h"
@@ -164,6 +165,33 @@ static const struct reload_events events = {.changed = deployment_on_change,
 
 /* --- its beginning */
 
+static int deployment_check_steps(const struct deployment_order *order, struct error *err)
+{
+	struct rollout_shares shares;
+	int r = order->goes_back ? 0 : rollout_steps_parse(order->settings->steps, &shares, err);
+
+	if (r < 0)
+		return error_add(err, r, " (steps)");
+	if (order->goes_back || !rollout_steps_lack_measure(&shares, order->settings))
+		return 0;
+	return error_usage(err,
+	                   "a step of 100%% is not compared with the old version, which gets no "
+	                   "connection then; give --max-error-rate or --check to judge it by, or "
+	                   "leave it to a person: `100%% pause` (steps)");
+}
+
+int deployment_check(const struct supervisor *sup, const struct deployment_order *order,
+                     struct error *err)
+{
+	if (reload_ways_of(sup, &order->plan->config).in_place &&
+	    order->settings->strategy != DEPLOY_ROLLING)
+		return error_set(err, -EINVAL,
+		                 "%s needs two versions at a time, which in-place rules out; "
+		                 "deploy with --strategy rolling",
+		                 deploy_settings_strategy_name(order->settings->strategy));
+	return deployment_check_steps(order, err);
+}
+
 /* Two hands on one share would undo what the other has done. */
 static int deployment_check_shares(struct supervisor *sup, const struct deployment *it,
                                    struct error *err)
@@ -264,17 +292,13 @@ int deployment_go_on(struct supervisor *sup, struct plan *plan, const struct rol
 int deployment_begin(struct supervisor *sup, const struct deployment_order *order,
                      struct error *err)
 {
-	const struct reload_ways ways = reload_ways_of(sup, &order->plan->config);
 	const struct deploy_settings *settings = order->settings;
 	struct deployment *it = NULL;
 	struct rollout rollout;
 	int r = reload_check_idle(sup, err);
 
-	if (r == 0 && ways.in_place && settings->strategy != DEPLOY_ROLLING)
-		r = error_set(err, -EINVAL,
-		              "%s needs two versions at a time, which in-place rules out; deploy "
-		              "with --strategy rolling",
-		              deploy_settings_strategy_name(settings->strategy));
+	if (r == 0)
+		r = deployment_check(sup, order, err);
 	if (r == 0)
 		r = deployment_new(sup, order, &it, err);
 	if (r == 0)
