@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The way back to the old version: by itself, and if an old worker can't return just then."""
+import json
 import os
 import shlex
 import signal
@@ -157,6 +158,26 @@ def test_old_worker_returns_later(bed):
     run.wait_for(outcome="rolled-back", phase="healthy")
     equal(run.pids(), run.old, "workers")
     check("the old workers can't return yet" in run.log(), run.log())
+
+
+@timeout(240)
+def test_superseded_later(bed):
+    """An old worker can't return just now: the deployment that supersedes begins after that."""
+    run = Stuck(bed)
+    run.deploy(*BLUE_GREEN, "--steps", "100% pause", command=worker_command(bed))
+    run.wait_for(step=1, phase="paused")
+    run.stick()
+    deploy = bed.start(bed.binary("reuseportd"), "deploy", run.name, "--supersede", "--detach",
+                       "--json", "--label", "v3", "--", *worker_command(bed), name="deploy")
+    run.process.wait_output("is rolled back: superseded")
+    run.process.wait_output("the old workers can't return yet")
+    run.command_line("abort", status=None)  # its answer is not that of `deploy`
+    run.free()
+    equal(deploy.wait(), 0, f"exit status of `deploy`: {deploy.output()}")
+    equal(json.loads(deploy.out.read_text())["new"], "v3", "what `deploy` has begun")
+    rollout = run.wait_for(new="v3", outcome="promoted")
+    equal(rollout["old"], "v1", "the version before")
+    equal(run.versions(), ["v3"], "versions")
 
 
 @timeout(240)

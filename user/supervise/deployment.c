@@ -23,6 +23,7 @@
 #include "supervise/persisted_command.h"
 #include "supervise/placement.h"
 #include "supervise/plan.h"
+#include "supervise/postponed.h"
 #include "supervise/reload.h"
 #include "supervise/reload_end.h"
 #include "supervise/reload_state.h"
@@ -101,6 +102,7 @@ static void deployment_on_end(struct supervisor *sup, bool committed, const char
 	deployment_note_add_to_history(sup);
 	deployment_slot_drop(sup);
 	deployment_announce(sup, deployment_state_outcome_name(it->outcome));
+	postponed_go_on(sup);
 }
 
 /* --- under way */
@@ -156,6 +158,7 @@ static void deployment_on_change(struct supervisor *sup)
 		report_line(sup, it->halt ? "paused: %s" : "it goes on%s", it->reason);
 		if (it->halt)
 			deployment_announce(sup, "paused");
+		postponed_go_on(sup); /* the way back may be barred */
 	}
 	deployment_note_write(sup);
 }
@@ -453,7 +456,7 @@ void deployment_return_unasked(struct supervisor *sup)
 	struct error err = {};
 	char why[RPD_LABEL_MAX + 32];
 
-	if (sup->stopping || sup->rereading || supervisor_state_has_worker(sup) ||
+	if (sup->stopping || sup->postponed || supervisor_state_has_worker(sup) ||
 	    !deployment_can_return(sup) || !deployment_has_lost_worker(sup))
 		return;
 	snprintf(why, sizeof(why), "no worker of '%s' lives", sup->deployment->label);

@@ -55,3 +55,5 @@ bool reload_state_waits_for_room(const struct supervisor *sup, unsigned int slot
 /* Whether that holds for any slot. Then no park timeout starts: parked connections wait for the new
  * worker as long as it takes. */
 bool reload_state_makes_room(const struct supervisor *sup);
+/* Whether an old worker is in its slot, or could return to it. */
+bool reload_state_old_lives(const struct supervisor *sup);
