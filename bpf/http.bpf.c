@@ -29,8 +29,7 @@
 #include "rate.h"
 #include "shared_maps.h"
 
-#define HTTP_PASS   1
-#define HTTP_LISTEN 10 /* TCP_LISTEN */
+#define HTTP_PASS 1
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -59,12 +58,6 @@ static __always_inline bool http_is_our_port(__u32 port)
 	return our && our->has[(port & 0xffff) / 64] >> port % 64 & 1;
 }
 
-/* The connection of a packet's socket @sk; NULL if the socket is none. */
-static __always_inline struct bpf_tcp_sock *http_find_connection(struct bpf_sock *sk)
-{
-	return sk && sk->state != HTTP_LISTEN ? bpf_tcp_sock(sk) : NULL;
-}
-
 /* Makes the exchange of a connection; NULL if the connection is not counted. */
 static __always_inline struct http_exchange *http_begin(struct bpf_sock *sk)
 {
@@ -84,20 +77,18 @@ static __always_inline struct http_exchange *http_begin(struct bpf_sock *sk)
 	return it;
 }
 
-/* Reads the segment of a packet, and finds the exchange that it belongs to. Returns NULL if there
- * is nothing to look at. */
+/* Finds the exchange that a packet belongs to, and reads its segment. Returns NULL if there is
+ * nothing to look at. */
 static __always_inline struct http_exchange *
 http_find_exchange(struct __sk_buff *skb, struct bpf_sock *sk, struct http_segment *ret)
 {
-	const __u32 at = http_packet_read(skb, ret);
-	struct http_exchange *it;
+	struct http_exchange *it = bpf_sk_storage_get(&exchanges, sk, NULL, 0);
+	__u32 at;
 
-	if (!at)
-		return NULL;
-	it = bpf_sk_storage_get(&exchanges, sk, NULL, 0);
 	if (it ? it->flags & HTTP_OPAQUE : !http_is_our_port(sk->src_port))
 		return NULL;
-	if (!http_packet_read_head(skb, at, ret))
+	at = http_packet_read(skb, ret);
+	if (!at || !http_packet_read_head(skb, at, ret))
 		return NULL;
 	return it ? it : http_begin(sk);
 }
@@ -125,15 +116,44 @@ static __always_inline __u32 http_account(struct bpf_sock *sk, struct http_excha
 	return account;
 }
 
-static __always_inline void http_count(struct bpf_sock *sk, struct http_exchange *it, __u32 class,
-                                       __u64 now, __u64 ns)
+static __always_inline struct rpd_responses *http_find_row(__u32 account)
 {
-	const __u32 account = http_account(sk, it);
-	struct rpd_responses *row = bpf_map_lookup_elem(&responses, &account);
+	return bpf_map_lookup_elem(&responses, &account);
+}
+
+/* Keeps the numbers of requests that are due, after a packet. Returns the row of `account`, or NULL
+ * if it was not needed or there is none. */
+static __always_inline struct rpd_responses *http_track(struct bpf_sock *sk,
+                                                        struct http_exchange *it, __u64 now)
+{
+	const __u32 tick = it->asked_at >> RESPONSE_TICK_LOG;
+	const bool is_open = it->flags & HTTP_OPEN, is_due = http_exchange_is_due(it);
+	struct rpd_responses *row;
+
+	if (is_open == is_due && (!is_due || tick == it->due_tick))
+		return NULL;
+	row = http_find_row(is_open ? it->account : http_account(sk, it));
+	it->flags = row && is_due ? it->flags | HTTP_OPEN : it->flags & ~HTTP_OPEN;
+	if (!row)
+		return NULL;
+	if (!is_due) {
+		response_due_remove(row, it->due_tick, now >> RESPONSE_TICK_LOG);
+	} else if (is_open) {
+		it->due_tick = response_due_move(row, it->due_tick, tick);
+	} else {
+		__sync_fetch_and_add(&row->asked, 1);
+		response_due_add(row, tick);
+		it->due_tick = tick;
+	}
+	return row;
+}
+
+static __always_inline void http_count(struct rpd_responses *row, __u32 class, __u64 now, __u64 ns)
+{
 	__u32 bucket;
 
 	HTTP_FORGET(class);
-	if (!row || class >= RESPONSE_CLASS_MAX)
+	if (class >= RESPONSE_CLASS_MAX)
 		return;
 	__sync_fetch_and_add(&row->of[class], 1);
 	if (class != 1)
@@ -144,31 +164,6 @@ static __always_inline void http_count(struct bpf_sock *sk, struct http_exchange
 		return;
 	__sync_fetch_and_add(&row->time_ns, ns);
 	__sync_fetch_and_add(&row->times[bucket], 1);
-}
-
-/* Keeps the numbers of requests that are due, after a packet. @was: the tick when the last packet
- * of the request before this one came. */
-static __always_inline void http_track(struct bpf_sock *sk, struct http_exchange *it, __u32 was,
-                                       __u64 now)
-{
-	const __u32 tick = it->asked_at >> RESPONSE_TICK_LOG;
-	const bool is_open = it->flags & HTTP_OPEN, is_due = http_exchange_is_due(it);
-	struct rpd_responses *row;
-	__u32 account;
-
-	if (is_open == is_due && (!is_due || tick == was))
-		return;
-	account = is_open ? it->account : http_account(sk, it);
-	row = bpf_map_lookup_elem(&responses, &account);
-	it->flags = row && is_due ? it->flags | HTTP_OPEN : it->flags & ~HTTP_OPEN;
-	if (!row)
-		return;
-	if (is_open)
-		response_due_remove(row, was, now >> RESPONSE_TICK_LOG);
-	else
-		__sync_fetch_and_add(&row->asked, 1);
-	if (is_due)
-		response_due_add(row, tick);
 }
 
 /* Whether the segment has the byte that TCP waits for, or follows one that had it: TCP puts packets
@@ -186,25 +181,31 @@ static __always_inline bool http_is_next(const struct bpf_tcp_sock *tcp,
 	       (it->flags & HTTP_CAME && segment->seq == it->received);
 }
 
+/* The time when TCP sends a packet: TCP has noted it there, by the same clock, so the program need
+ * not read the clock, which takes 60 ns. More of the request may have come in between. */
+static __always_inline __u64 http_sent_at(struct __sk_buff *skb, const struct http_exchange *it)
+{
+	const __u64 at = skb->tstamp;
+
+	if (!at)
+		return bpf_ktime_get_ns();
+	return at > it->asked_at ? at : it->asked_at + 1;
+}
+
 SEC("cgroup_skb/ingress")
 int rpd_http_in(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
-	const struct bpf_tcp_sock *tcp = http_find_connection(sk);
 	struct http_segment segment = {};
-	struct http_exchange *it;
+	struct http_exchange *it = sk ? http_find_exchange(skb, sk, &segment) : NULL;
+	const struct bpf_tcp_sock *tcp = it ? bpf_tcp_sock(sk) : NULL;
 	__u64 now;
-	__u32 was;
 
-	if (!tcp)
-		return HTTP_PASS;
-	it = http_find_exchange(skb, sk, &segment);
-	if (!it || !http_is_next(tcp, it, &segment))
+	if (!tcp || !http_is_next(tcp, it, &segment))
 		return HTTP_PASS;
 	now = bpf_ktime_get_ns();
-	was = it->asked_at >> RESPONSE_TICK_LOG;
 	http_exchange_receive(it, &segment, now);
-	http_track(sk, it, was, now);
+	http_track(sk, it, now);
 	return HTTP_PASS;
 }
 
@@ -213,20 +214,22 @@ int rpd_http_out(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
 	struct http_segment segment = {};
-	struct http_exchange *it;
+	struct http_exchange *it = sk ? http_find_exchange(skb, sk, &segment) : NULL;
+	struct rpd_responses *row;
 	__u64 ns = 0, now;
 	int class;
 
-	if (!http_find_connection(sk))
-		return HTTP_PASS;
-	it = http_find_exchange(skb, sk, &segment);
 	if (!it)
 		return HTTP_PASS;
-	now = bpf_ktime_get_ns();
+	now = http_sent_at(skb, it);
 	class = http_exchange_send(it, &segment, now, &ns);
-	http_track(sk, it, it->asked_at >> RESPONSE_TICK_LOG, now);
-	if (class != HTTP_NO_RESPONSE)
-		http_count(sk, it, class, now, ns);
+	row = http_track(sk, it, now);
+	if (class == HTTP_NO_RESPONSE)
+		return HTTP_PASS;
+	if (!row || !(it->flags & HTTP_SETTLED))
+		row = http_find_row(http_account(sk, it));
+	if (row)
+		http_count(row, class, now, ns);
 	return HTTP_PASS;
 }
 

@@ -62,7 +62,8 @@ struct http_exchange {
 	__u32 begun;    /* with HTTP_DUE: where the request begins */
 	__u32 sent;     /* the end of what was sent */
 	__u32 flags;
-	__u32 account; /* with HTTP_OPEN or HTTP_SETTLED */
+	__u32 account;  /* with HTTP_OPEN or HTTP_SETTLED */
+	__u32 due_tick; /* with HTTP_OPEN: in which tick what is due is counted */
 };
 
 /* A TCP segment with data. */

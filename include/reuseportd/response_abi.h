@@ -97,9 +97,9 @@ static inline void response_due_add(struct rpd_responses *row, __u32 tick)
 		__sync_fetch_and_add(due, 1);
 }
 
-/* The request that came in @tick has its response, or more of the request has come. If it is late,
- * nothing changes. */
-static inline void response_due_remove(struct rpd_responses *row, __u32 tick, __u32 now)
+/* The request that is counted in @tick is not due any more. Returns 0 if it stays counted there,
+ * since it is late. */
+static inline int response_due_remove(struct rpd_responses *row, __u32 tick, __u32 now)
 {
 	__u64 *due = &row->due[tick & (RESPONSE_DUE_TICKS - 1)];
 
@@ -107,10 +107,22 @@ static inline void response_due_remove(struct rpd_responses *row, __u32 tick, __
 	for (int i = 0; i < 8 && now - tick <= RESPONSE_LATE_TICKS; i++) {
 		const __u64 old = *(volatile __u64 *)due;
 
-		if (old >> 32 != tick || (__u32)old == 0 ||
-		    __sync_val_compare_and_swap(due, old, old - 1) == old)
-			return;
+		if (old >> 32 != tick || (__u32)old == 0)
+			return 0;
+		if (__sync_val_compare_and_swap(due, old, old - 1) == old)
+			return 1;
 	}
+	return 0;
+}
+
+/* More of the request that is counted in @tick has come in tick @now. Returns the tick in which it
+ * is counted from now on. */
+static inline __u32 response_due_move(struct rpd_responses *row, __u32 tick, __u32 now)
+{
+	if (tick == now || !response_due_remove(row, tick, now))
+		return tick;
+	response_due_add(row, now);
+	return now;
 }
 
 _Static_assert(sizeof(struct rpd_responses) == 32 + 40 + 8 * (6 + 1 + 208 + 2 + 8), "ABI");

@@ -39,10 +39,9 @@
 	{                                                                                          \
 		"skip-stuck", "TIME",                                                              \
 		        "Skip a worker that accepts no connection for TIME although some wait "    \
-		        "for it, or if its "                                                       \
-		        "accept queue is full: other workers of its version take its turns until " \
-		        "it accepts "                                                              \
-		        "again. A worker that computes for longer than TIME loses turns as "       \
+		        "for it, or if its accept queue is full: other workers of its version, "   \
+		        "or of its canary, take its turns until it accepts again. A worker that "  \
+		        "computes for longer than TIME loses turns as "                            \
 		        "well" time,                                                               \
 		        option_set_time, (base) + offsetof(struct dealing, skip_stuck)             \
 	}

@@ -65,6 +65,6 @@ void latency_baseline_count(struct latency_baseline *baseline, const uint64_t *n
 	now.old = latency_baseline_above(baseline, old, n);
 	if (!was_frozen)
 		baseline->before = now;
-	ret->new = verdict_since(&now.new, &baseline->before.new);
-	ret->old = verdict_since(&now.old, &baseline->before.old);
+	ret->new = verdict_without(&now.new, &baseline->before.new);
+	ret->old = verdict_without(&now.old, &baseline->before.old);
 }

@@ -25,12 +25,12 @@ static bool verdict_fell(const struct verdict_count *now, const struct verdict_c
 	return now->n < seen->n || now->bad < seen->bad;
 }
 
-struct verdict_count verdict_since(const struct verdict_count *now,
-                                   const struct verdict_count *seen)
+struct verdict_count verdict_without(const struct verdict_count *count,
+                                     const struct verdict_count *part)
 {
 	return (struct verdict_count){
-	        .n = now->n - seen->n,
-	        .bad = now->bad - seen->bad,
+	        .n = count->n > part->n ? count->n - part->n : 0,
+	        .bad = count->bad > part->bad ? count->bad - part->bad : 0,
 	};
 }
 
@@ -43,8 +43,8 @@ static struct verdict_pair verdict_take(struct verdict_evidence *of, const struc
 	of->seen = *now;
 	if (verdict_fell(&now->new, &seen.new) || verdict_fell(&now->old, &seen.old))
 		return more;
-	more.new = verdict_since(&now->new, &seen.new);
-	more.old = verdict_since(&now->old, &seen.old);
+	more.new = verdict_without(&now->new, &seen.new);
+	more.old = verdict_without(&now->old, &seen.old);
 	verdict_add(&of->step.new, &more.new);
 	verdict_add(&of->step.old, &more.old);
 	verdict_add(&of->total.new, &more.new);

@@ -61,9 +61,10 @@ struct verdict_count {
 	uint64_t bad; /* of them */
 };
 
-/* What has come since @seen. */
-struct verdict_count verdict_since(const struct verdict_count *now,
-                                   const struct verdict_count *seen);
+/* @count without @part, and never below 0: a part may be counted where its whole is not, or no
+ * longer. */
+struct verdict_count verdict_without(const struct verdict_count *count,
+                                     const struct verdict_count *part);
 
 /* All zero: not seen, such as responses without HTTP, or latency before there is a baseline. */
 struct verdict_pair {

@@ -75,21 +75,26 @@ static void deployment_evidence_read_responses(const struct supervisor *sup,
 
 /* --- connections */
 
-/* Adds the counts of a worker. The ignored connections are read first, so that there are never more
- * of them. Returns 0 or a negative errno. */
+/* Adds the counts of a worker. The ignored connections are read first, so that only those that have
+ * come from another worker can be more. Returns 0 or a negative errno. */
 static int deployment_evidence_add(const struct steer *steer, const struct worker *w,
                                    struct verdict_count *to, uint64_t *uncounted)
 {
 	struct steer_ignored_count ignored;
 	struct conn_count count;
+	struct verdict_count judged;
 	int r = steer_ignored_read(steer, w->generation, &ignored);
 
 	if (r == 0)
 		r = conns_read_count(steer, w->generation, &count);
 	if (r < 0)
 		return r;
-	to->n += count.of[RPD_CONN_opened] - ignored.opened;
-	to->bad += count.of[RPD_CONN_reset_by_worker] - ignored.reset_by_worker;
+	judged = verdict_without(
+	        &(struct verdict_count){.n = count.of[RPD_CONN_opened],
+	                                .bad = count.of[RPD_CONN_reset_by_worker]},
+	        &(struct verdict_count){.n = ignored.opened, .bad = ignored.reset_by_worker});
+	to->n += judged.n;
+	to->bad += judged.bad;
 	*uncounted += count.of[RPD_CONN_uncounted];
 	return 0;
 }

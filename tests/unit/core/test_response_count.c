@@ -120,6 +120,29 @@ static void unanswered(void **state)
 	assert_int_equal(response_count_unanswered(&row, RESPONSE_COUNT_EVER), 4);
 }
 
+/* More of a request comes, each time when what came before is late. */
+static void stalls(void **state)
+{
+	const uint32_t first = 1000, gap = RESPONSE_LATE_TICKS + 1, end = first + 10 * gap;
+	struct rpd_responses row = {};
+	uint32_t tick = first;
+
+	response_due_add(&row, tick);
+	tick = response_due_move(&row, tick, first + 2);
+	assert_int_equal(tick, first + 2);
+	tick = response_due_move(&row, tick, tick);
+	assert_int_equal(response_count_unanswered(&row, TICK(first + gap)), 0);
+	for (uint32_t now = tick + gap; now < end; now += gap) {
+		response_due_add(&row, now); /* another request, which is answered */
+		tick = response_due_move(&row, tick, now);
+		assert_int_equal(response_due_remove(&row, now, now + 1), 1);
+		assert_int_equal(response_count_unanswered(&row, RESPONSE_COUNT_EVER), 1);
+	}
+	response_due_add(&row, end);
+	assert_int_equal(response_due_remove(&row, tick, end), 0);
+	assert_int_equal(response_count_unanswered(&row, RESPONSE_COUNT_EVER), 2);
+}
+
 static void classes_have_names(void **state)
 {
 	assert_string_equal(response_count_class(RESPONSE_UNKNOWN), "unknown");
@@ -136,6 +159,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(steps_of_the_cumulative_histogram),
 	        cmocka_unit_test(sums),
 	        cmocka_unit_test(unanswered),
+	        cmocka_unit_test(stalls),
 	        cmocka_unit_test(classes_have_names),
 	};
 

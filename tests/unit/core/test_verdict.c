@@ -404,6 +404,19 @@ static void not_a_state(void **context)
 	REFUSED(of[VERDICT_SLOW_P99].limit.parts[0], INFINITY);
 }
 
+static void never_below_zero(void **context)
+{
+	const struct verdict_count count = {.n = 5, .bad = 2};
+	struct verdict_count rest;
+
+	rest = verdict_without(&count, &(struct verdict_count){.n = 3, .bad = 2});
+	assert_int_equal(rest.n, 2);
+	assert_int_equal(rest.bad, 0);
+	rest = verdict_without(&count, &(struct verdict_count){.n = 6, .bad = 3});
+	assert_int_equal(rest.n, 0);
+	assert_int_equal(rest.bad, 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -429,6 +442,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test_setup(burst, begin),
 	        cmocka_unit_test_setup(goes_on, begin),
 	        cmocka_unit_test_setup(not_a_state, begin),
+	        cmocka_unit_test(never_below_zero),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);
