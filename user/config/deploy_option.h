@@ -37,7 +37,9 @@ int deploy_option_set_keep_new(void *member, const struct option_setting *settin
 	         "lasts; "                                                                         \
 	         "`SHARE pause` waits for `promote`, at most for --pause-timeout. `100% TIME` at " \
 	         "the end: with any strategy, the new version is judged for TIME when it has all " \
-	         "new connections, before the deployment ends (default: 5% 2m, 25% 3m, 50% 5m)",   \
+	         "new connections, before the deployment ends: by --max-error-rate and --check. "  \
+	         "It needs one of them, because no old version is left to compare with "           \
+	         "(default: 5% 2m, 25% 3m, 50% 5m)",                                               \
 	         SET(deploy_option_set_steps, steps)},                                             \
 	        {"warm-up", "TIME",                                                                \
 	         "Do not judge what happens in this time after new workers were admitted "         \

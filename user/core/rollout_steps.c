@@ -70,6 +70,15 @@ int rollout_steps_parse(const char *text, struct rollout_shares *ret, struct err
 	return 0;
 }
 
+bool rollout_steps_lack_measure(const struct rollout_shares *shares,
+                                const struct deploy_settings *settings)
+{
+	const struct rollout_share *last = shares->n ? &shares->at[shares->n - 1] : NULL;
+
+	return last && last->permille == PERMILLE && !last->pauses && !settings->check[0] &&
+	       !settings->max_error_rate;
+}
+
 /* --- as the engine walks them */
 
 /* How many of the slots have to have the new version, so that none of them has much more than its

@@ -30,6 +30,11 @@ struct rollout_shares {
 /* Returns 0, or error_usage(). *ret is unchanged on failure. */
 int rollout_steps_parse(const char *text, struct rollout_shares *ret, struct error *err);
 
+/* Whether the last step has all connections for a time, and the settings don't say by what it is
+ * judged: no old version is left to compare the new one with. */
+bool rollout_steps_lack_measure(const struct rollout_shares *shares,
+                                const struct deploy_settings *settings);
+
 /* Makes the steps of a strategy for @n_slots slots. Returns the number of steps. @shares are of a
  * canary; but if the last one is 100 %, the last step of any strategy is judged, and has its time.
  */

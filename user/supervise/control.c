@@ -185,14 +185,14 @@ void control_answer_reload(struct supervisor *sup, int status, const char *why,
 	control_answer_settled(sup);
 }
 
-void control_answer_deployment(struct supervisor *sup, int status, const char *why,
-                               struct json_object *deployment)
+void control_answer_deployment(struct supervisor *sup, enum control_wait what, int status,
+                               const char *why, struct json_object *deployment)
 {
 	struct control_client *next;
 
 	for (struct control_client *c = sup->control ? sup->control->clients : NULL; c; c = next) {
 		next = c->next;
-		if (c->waiting == CONTROL_WAIT_DEPLOYMENT)
+		if (c->waiting == what)
 			control_answer_with(c, status, why, deployment);
 	}
 }

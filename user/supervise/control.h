@@ -27,7 +27,8 @@ enum control_wait {
 	CONTROL_WAIT_SETTLED, /* until each of its slots is up, failed or stopped */
 	CONTROL_WAIT_GONE,    /* as SETTLED, and until the workers that are ending now have gone */
 	CONTROL_WAIT_END,     /* the end of the service */
-	CONTROL_WAIT_DEPLOYMENT, /* until the deployment has begun, or was changed */
+	CONTROL_WAIT_BEGUN,   /* until the deployment that it asks for has begun */
+	CONTROL_WAIT_DEPLOYMENT, /* until the deployment was changed */
 };
 
 /* Carries out @request, in a turn of the service. Calls control_wait_for() before anything that the
@@ -57,10 +58,11 @@ void control_send_line(struct supervisor *sup, const char *line);
 void control_answer_reload(struct supervisor *sup, int status, const char *why,
                            const struct slots *added);
 
-/* A deployment has begun or was changed, or that was refused: answers the clients that waited for
- * that. @deployment: for the answer; belongs to the caller; NULL if @status is not EXIT_OK. */
-void control_answer_deployment(struct supervisor *sup, int status, const char *why,
-                               struct json_object *deployment);
+/* @what has happened, CONTROL_WAIT_BEGUN or CONTROL_WAIT_DEPLOYMENT, or was refused: answers the
+ * clients that waited for that. @deployment: for the answer; belongs to the caller; NULL if @status
+ * is not EXIT_OK. */
+void control_answer_deployment(struct supervisor *sup, enum control_wait what, int status,
+                               const char *why, struct json_object *deployment);
 
 /* A worker has gone or a slot has settled: answers the clients that waited for that. */
 void control_answer_settled(struct supervisor *sup);

@@ -13,7 +13,7 @@
 #include "supervise/plan_request.h"
 #include "supervise/reload.h"
 #include "supervise/report.h"
-#include "supervise/rereading.h"
+#include "supervise/postponed.h"
 #include "supervise/response_counting.h"
 #include "supervise/shutdown.h"
 #include "supervise/slot.h"
@@ -70,9 +70,11 @@ static int control_request_begin_reload(struct supervisor *sup, const struct req
 static void control_request_on_file(struct supervisor *sup, const struct request *request,
                                     const struct run_config *of_file, const struct error *why)
 {
-	struct error err = *why;
+	struct error err = {};
 
-	if (of_file && control_request_begin_reload(sup, request, of_file, &err) == 0)
+	if (why)
+		err = *why;
+	else if (control_request_begin_reload(sup, request, of_file, &err) == 0)
 		return;
 	log_line("%s: %s", sup->name, err.text);
 	control_answer_reload(sup, err.status, err.text, NULL);
@@ -91,7 +93,7 @@ static int control_request_do_reload(struct supervisor *sup, struct control_clie
 	if (client)
 		control_wait_for(client, CONTROL_WAIT_RELOAD, NULL);
 	return sup->all->reader && !request->argv
-	               ? rereading_begin(sup, request, control_request_on_file, err)
+	               ? postponed_until_read(sup, request, control_request_on_file, err)
 	               : control_request_begin_reload(sup, request, NULL, err);
 }
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/strv.h"
+#include "core/rollout_steps.h"
 #include "service/service_lock.h"
 #include "supervise/deployment_evidence.h"
 #include "supervise/deployment_announce.h"
@@ -22,6 +23,7 @@
 #include "supervise/persisted_command.h"
 #include "supervise/placement.h"
 #include "supervise/plan.h"
+#include "supervise/postponed.h"
 #include "supervise/reload.h"
 #include "supervise/reload_end.h"
 #include "supervise/reload_state.h"
@@ -100,6 +102,7 @@ static void deployment_on_end(struct supervisor *sup, bool committed, const char
 	deployment_note_add_to_history(sup);
 	deployment_slot_drop(sup);
 	deployment_announce(sup, deployment_state_outcome_name(it->outcome));
+	postponed_go_on(sup);
 }
 
 /* --- under way */
@@ -155,6 +158,7 @@ static void deployment_on_change(struct supervisor *sup)
 		report_line(sup, it->halt ? "paused: %s" : "it goes on%s", it->reason);
 		if (it->halt)
 			deployment_announce(sup, "paused");
+		postponed_go_on(sup); /* the way back may be barred */
 	}
 	deployment_note_write(sup);
 }
@@ -163,6 +167,33 @@ static const struct reload_events events = {.changed = deployment_on_change,
                                             .ended = deployment_on_end};
 
 /* --- its beginning */
+
+static int deployment_check_steps(const struct deployment_order *order, struct error *err)
+{
+	struct rollout_shares shares;
+	int r = order->goes_back ? 0 : rollout_steps_parse(order->settings->steps, &shares, err);
+
+	if (r < 0)
+		return error_add(err, r, " (steps)");
+	if (order->goes_back || !rollout_steps_lack_measure(&shares, order->settings))
+		return 0;
+	return error_usage(err,
+	                   "a step of 100%% is not compared with the old version, which gets no "
+	                   "connection then; give --max-error-rate or --check to judge it by, or "
+	                   "leave it to a person: `100%% pause` (steps)");
+}
+
+int deployment_check(const struct supervisor *sup, const struct deployment_order *order,
+                     struct error *err)
+{
+	if (reload_ways_of(sup, &order->plan->config).in_place &&
+	    order->settings->strategy != DEPLOY_ROLLING)
+		return error_set(err, -EINVAL,
+		                 "%s needs two versions at a time, which in-place rules out; "
+		                 "deploy with --strategy rolling",
+		                 deploy_settings_strategy_name(order->settings->strategy));
+	return deployment_check_steps(order, err);
+}
 
 /* Two hands on one share would undo what the other has done. */
 static int deployment_check_shares(struct supervisor *sup, const struct deployment *it,
@@ -264,17 +295,13 @@ int deployment_go_on(struct supervisor *sup, struct plan *plan, const struct rol
 int deployment_begin(struct supervisor *sup, const struct deployment_order *order,
                      struct error *err)
 {
-	const struct reload_ways ways = reload_ways_of(sup, &order->plan->config);
 	const struct deploy_settings *settings = order->settings;
 	struct deployment *it = NULL;
 	struct rollout rollout;
 	int r = reload_check_idle(sup, err);
 
-	if (r == 0 && ways.in_place && settings->strategy != DEPLOY_ROLLING)
-		r = error_set(err, -EINVAL,
-		              "%s needs two versions at a time, which in-place rules out; deploy "
-		              "with --strategy rolling",
-		              deploy_settings_strategy_name(settings->strategy));
+	if (r == 0)
+		r = deployment_check(sup, order, err);
 	if (r == 0)
 		r = deployment_new(sup, order, &it, err);
 	if (r == 0)
@@ -410,13 +437,27 @@ int deployment_return(struct supervisor *sup, const char *why, struct error *err
 	return r;
 }
 
+/* A slot that a person has stopped and started again has not lost its worker. */
+static bool deployment_has_lost_worker(const struct supervisor *sup)
+{
+	const struct slots *slots = &sup->deployment->slots;
+
+	for (size_t i = 0; i < slots->n; i++) {
+		const struct slot *slot = &sup->slots[slots->at[i]];
+
+		if (slots->at[i] < sup->n_slots && slot->run != RPD_RUN_STOPPED && slot->proven)
+			return true;
+	}
+	return false;
+}
+
 void deployment_return_unasked(struct supervisor *sup)
 {
 	struct error err = {};
 	char why[RPD_LABEL_MAX + 32];
 
-	if (sup->stopping || sup->rereading || supervisor_state_has_worker(sup) ||
-	    !deployment_can_return(sup))
+	if (sup->stopping || sup->postponed || supervisor_state_has_worker(sup) ||
+	    !deployment_can_return(sup) || !deployment_has_lost_worker(sup))
 		return;
 	snprintf(why, sizeof(why), "no worker of '%s' lives", sup->deployment->label);
 	report_line(sup, "%s: the workers of '%s', which are held, return", why,

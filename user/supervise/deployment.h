@@ -23,6 +23,10 @@ struct deployment_order {
 	bool goes_back;     /* to the version before */
 };
 
+/* Checks what does not depend on a deployment under way. error_usage() with bad settings. */
+int deployment_check(const struct supervisor *sup, const struct deployment_order *order,
+                     struct error *err);
+
 /* Begins a deployment. It may end, or fail, before this returns: sup->deployment has the outcome.
  */
 int deployment_begin(struct supervisor *sup, const struct deployment_order *order,

@@ -18,10 +18,10 @@
 #define TIMEOUT_MIN_NS (60 * NS_PER_S)
 #define PAUSE_MIN_NS   (NS_PER_S / 2)
 
-/* What the gate is asked about; NULL: the deployment waits at none. */
+/* What the gate is asked about; NULL: the deployment waits at none, or is on the way back. */
 static const char *deployment_gate_about(const struct rollout *rollout)
 {
-	if (!rollout->at_gate || rollout->halt != ROLLOUT_GOES_ON)
+	if (!rollout->at_gate || rollout->aborted || rollout->halt != ROLLOUT_GOES_ON)
 		return NULL;
 	if (rollout->n_open == 0)
 		return "start";

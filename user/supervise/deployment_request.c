@@ -21,16 +21,18 @@
 #include "supervise/deployment_state.h"
 #include "supervise/plan.h"
 #include "supervise/plan_request.h"
+#include "supervise/postponed.h"
 #include "supervise/reload.h"
-#include "supervise/rereading.h"
+#include "supervise/reload_state.h"
+#include "supervise/report.h"
 #include "supervise/worker_reports.h"
 
-/* Answers the client that waits. */
-static int deployment_request_answer(struct supervisor *sup, bool changed)
+/* Answers the clients that wait for that. */
+static int deployment_request_answer(struct supervisor *sup, enum control_wait what)
 {
-	struct json_object *view = deployment_note_new_view(sup, sup->deployment, changed);
+	struct json_object *view = deployment_note_new_view(sup, sup->deployment, true);
 
-	control_answer_deployment(sup, EXIT_OK, NULL, view);
+	control_answer_deployment(sup, what, EXIT_OK, NULL, view);
 	json_object_put(view);
 	return 0;
 }
@@ -52,10 +54,10 @@ static void deployment_request_next_label(const char *label, char ret[RPD_LABEL_
 	snprintf(ret, RPD_LABEL_MAX, "%.*s%s", (int)n, label, number);
 }
 
-/* What the plan is, compared to the plan in force. */
 enum deployment_request_news {
 	DEPLOYMENT_REQUEST_NEW,
-	DEPLOYMENT_REQUEST_SAME, /* there is nothing to do */
+	DEPLOYMENT_REQUEST_SAME,  /* as the plan in force: there is nothing to do */
+	DEPLOYMENT_REQUEST_LATER, /* when the deployment under way has ended */
 };
 
 /* The new version needs a label of its own. */
@@ -77,40 +79,67 @@ static int deployment_request_label(const struct supervisor *sup, const struct r
 	return DEPLOYMENT_REQUEST_NEW;
 }
 
-/* Aborts the deployment under way. What follows begins from the version that is stable. */
-static int deployment_request_supersede(struct supervisor *sup, const struct request *request,
-                                        struct error *err)
+static bool deployment_request_supersedes(const struct supervisor *sup,
+                                          const struct request *request)
 {
-	return request->supersede && deployment_state_under_way(sup)
-	               ? deployment_abort(sup, "superseded by another deployment", err)
-	               : 0;
+	return request->supersede && deployment_state_under_way(sup);
+}
+
+static void deployment_request_go_on(struct supervisor *sup, const struct request *request,
+                                     const struct run_config *of_file, const struct error *why);
+
+/* Aborts the deployment under way. What follows begins from the version that is stable: at once, or
+ * when the old workers have their slots again. */
+static int deployment_request_supersede(struct supervisor *sup, const struct request *request,
+                                        const struct run_config *of_file, struct error *err)
+{
+	int r = 0;
+
+	if (reload_state_old_lives(sup))
+		r = deployment_abort(sup, "superseded by another deployment", err);
+	if (r < 0 || !sup->reload)
+		return r;
+	if (!reload_state_old_lives(sup))
+		return error_set(err, -EBUSY,
+		                 "the deployment of '%s' can't be rolled back: no worker of the "
+		                 "old version lives; let it end first: `reuseportd promote --full "
+		                 "%s`",
+		                 sup->deployment->label, sup->name);
+	r = postponed_until_ended(sup, request, of_file, deployment_request_go_on, err);
+	return r < 0 ? r : DEPLOYMENT_REQUEST_LATER;
+}
+
+/* Nothing is aborted before the request is checked. */
+static int deployment_request_begin_plan(struct supervisor *sup, const struct request *request,
+                                         const struct run_config *of_file, struct plan *plan,
+                                         struct error *err)
+{
+	struct deploy_settings settings = plan->config.deploy;
+	const struct deployment_order order = {
+	        .plan = plan, .settings = &settings, .words = request->settings};
+	int r = deploy_option_apply(&settings, request->settings, err), later = 0;
+
+	if (r == 0)
+		r = deployment_request_label(sup, request, plan, err);
+	if (r == DEPLOYMENT_REQUEST_NEW)
+		r = deployment_check(sup, &order, err);
+	if (r >= 0 && deployment_request_supersedes(sup, request))
+		later = deployment_request_supersede(sup, request, of_file, err);
+	if (later)
+		return later;
+	if (r == DEPLOYMENT_REQUEST_NEW)
+		r = worker_reports_open_notify(sup, &plan->config, err);
+	return r == DEPLOYMENT_REQUEST_NEW ? deployment_begin(sup, &order, err) : r;
 }
 
 static int deployment_request_begin(struct supervisor *sup, const struct request *request,
                                     const struct run_config *of_file, struct error *err)
 {
-	struct deploy_settings settings;
 	struct plan *plan = NULL;
-	int r = deployment_request_supersede(sup, request, err);
+	int r = plan_request_make(sup, request, of_file, &plan, err);
 
 	if (r == 0)
-		r = reload_check_idle(sup, err);
-	if (r == 0)
-		r = plan_request_make(sup, request, of_file, &plan, err);
-	if (r < 0)
-		return r;
-	settings = plan->config.deploy;
-	r = deploy_option_apply(&settings, request->settings, err);
-	if (r == 0)
-		r = deployment_request_label(sup, request, plan, err);
-	if (r == DEPLOYMENT_REQUEST_NEW)
-		r = worker_reports_open_notify(sup, &plan->config, err);
-	if (r == DEPLOYMENT_REQUEST_NEW)
-		r = deployment_begin(sup,
-		                     &(struct deployment_order){.plan = plan,
-		                                                .settings = &settings,
-		                                                .words = request->settings},
-		                     err);
+		r = deployment_request_begin_plan(sup, request, of_file, plan, err);
 	plan_unref(plan);
 	return r;
 }
@@ -120,43 +149,51 @@ static int deployment_request_answer_begun(struct supervisor *sup, int news)
 {
 	struct json_object *none;
 
+	if (news == DEPLOYMENT_REQUEST_LATER)
+		return 0;
 	if (news == DEPLOYMENT_REQUEST_NEW)
-		return deployment_request_answer(sup, true);
+		return deployment_request_answer(sup, CONTROL_WAIT_BEGUN);
 	none = json_object_new_object();
 	json_object_object_add(none, "changed", json_object_new_boolean(false));
-	control_answer_deployment(sup, EXIT_OK, NULL, none);
+	control_answer_deployment(sup, CONTROL_WAIT_BEGUN, EXIT_OK, NULL, none);
 	json_object_put(none);
 	return 0;
 }
 
-/* Goes on with the request that waited for the file. */
-static void deployment_request_on_file(struct supervisor *sup, const struct request *request,
-                                       const struct run_config *of_file, const struct error *why)
+/* Goes on with a request that was postponed. */
+static void deployment_request_go_on(struct supervisor *sup, const struct request *request,
+                                     const struct run_config *of_file, const struct error *why)
 {
-	struct error err = *why;
-	int r = of_file ? deployment_request_begin(sup, request, of_file, &err) : -EINVAL;
+	struct error err = {};
+	int r = -EINVAL;
 
-	if (r >= 0) {
+	if (why)
+		err = *why;
+	else
+		r = deployment_request_begin(sup, request, of_file, &err);
+	if (r < 0) {
+		log_line("%s: %s", sup->name, err.text);
+		control_answer_deployment(sup, CONTROL_WAIT_BEGUN, err.status, err.text, NULL);
+	} else {
 		deployment_request_answer_begun(sup, r);
-		return;
 	}
-	log_line("%s: %s", sup->name, err.text);
-	control_answer_deployment(sup, err.status, err.text, NULL);
+	if (!sup->reload)
+		reload_begin_queued(sup);
+	report_change(sup);
 }
 
 int deployment_request_deploy(struct supervisor *sup, struct control_client *client,
                               const struct request *request, struct error *err)
 {
-	int r = request->supersede && deployment_state_under_way(sup) ? 0
-	                                                              : reload_check_idle(sup, err);
+	int r = deployment_request_supersedes(sup, request) && !sup->postponed
+	                ? 0
+	                : reload_check_idle(sup, err);
 
 	if (r < 0)
 		return r;
-	control_wait_for(client, CONTROL_WAIT_DEPLOYMENT, NULL);
-	if (sup->all->reader && !request->argv) {
-		r = deployment_request_supersede(sup, request, err);
-		return r < 0 ? r : rereading_begin(sup, request, deployment_request_on_file, err);
-	}
+	control_wait_for(client, CONTROL_WAIT_BEGUN, NULL);
+	if (sup->all->reader && !request->argv)
+		return postponed_until_read(sup, request, deployment_request_go_on, err);
 	r = deployment_request_begin(sup, request, NULL, err);
 	return r < 0 ? r : deployment_request_answer_begun(sup, r);
 }
@@ -170,7 +207,7 @@ int deployment_request_promote(struct supervisor *sup, struct control_client *cl
 
 	control_wait_for(client, CONTROL_WAIT_DEPLOYMENT, NULL);
 	r = deployment_promote(sup, request->full, err);
-	return r < 0 ? r : deployment_request_answer(sup, true);
+	return r < 0 ? r : deployment_request_answer(sup, CONTROL_WAIT_DEPLOYMENT);
 }
 
 int deployment_request_pause(struct supervisor *sup, struct control_client *client,
@@ -180,7 +217,7 @@ int deployment_request_pause(struct supervisor *sup, struct control_client *clie
 
 	control_wait_for(client, CONTROL_WAIT_DEPLOYMENT, NULL);
 	r = deployment_pause(sup, err);
-	return r < 0 ? r : deployment_request_answer(sup, true);
+	return r < 0 ? r : deployment_request_answer(sup, CONTROL_WAIT_DEPLOYMENT);
 }
 
 int deployment_request_abort(struct supervisor *sup, struct control_client *client,
@@ -190,7 +227,7 @@ int deployment_request_abort(struct supervisor *sup, struct control_client *clie
 
 	control_wait_for(client, CONTROL_WAIT_DEPLOYMENT, NULL);
 	r = deployment_abort(sup, request->why, err);
-	return r < 0 ? r : deployment_request_answer(sup, true);
+	return r < 0 ? r : deployment_request_answer(sup, CONTROL_WAIT_DEPLOYMENT);
 }
 
 /* --- rollback */
@@ -290,5 +327,5 @@ int deployment_request_roll_back(struct supervisor *sup, struct control_client *
 		r = deployment_return(sup, NULL, err);
 	else
 		r = deployment_request_deploy_again(sup, request->to, err);
-	return r < 0 ? r : deployment_request_answer(sup, true);
+	return r < 0 ? r : deployment_request_answer(sup, CONTROL_WAIT_DEPLOYMENT);
 }

@@ -21,7 +21,7 @@
 #include "supervise/reload_flip.h"
 #include "supervise/reload_state.h"
 #include "supervise/report.h"
-#include "supervise/rereading.h"
+#include "supervise/postponed.h"
 #include "supervise/slot.h"
 #include "supervise/supervisor_state.h"
 #include "supervise/worker.h"
@@ -109,27 +109,11 @@ static void reload_start(struct supervisor *sup, unsigned int slot)
 	placement_note_run(sup, slot);
 }
 
-/* Whether an old worker is in its slot, or could return to it. */
-static bool reload_old_lives(const struct supervisor *sup)
-{
-	const struct rollout *rollout = &sup->reload->rollout;
-
-	for (size_t i = 0; i < rollout->slots.n; i++) {
-		const unsigned int slot = rollout->slots.at[i];
-
-		if ((rollout->phase[i] != ROLLOUT_PENDING &&
-		     supervisor_state_held_worker(sup, slot)) ||
-		    (sup->slots[slot].current && rollout->phase[i] != ROLLOUT_REPLACED))
-			return true;
-	}
-	return false;
-}
-
 static enum rollout_verdict reload_next(struct supervisor *sup, unsigned int *ret_slot)
 {
 	const struct rollout_world world = {.now = clock_ns(CLOCK_MONOTONIC),
 	                                    .spare = reload_spare(sup),
-	                                    .old_lives = reload_old_lives(sup)};
+	                                    .old_lives = reload_state_old_lives(sup)};
 
 	return rollout_next(&sup->reload->rollout, &world, ret_slot);
 }
@@ -171,6 +155,8 @@ void reload_advance(struct supervisor *sup)
 		it->again = later = false;
 		while ((verdict = reload_next(sup, &slot)) == ROLLOUT_START)
 			reload_start(sup, slot);
+		if (verdict != ROLLOUT_ROLLBACK)
+			it->n_back_later = 0; /* a person has promoted it meanwhile */
 		if (verdict == ROLLOUT_COMMIT) {
 			reload_end_commit(sup);
 			reload_begin_queued(sup);
@@ -200,7 +186,7 @@ void reload_advance(struct supervisor *sup)
 
 int reload_check_idle(const struct supervisor *sup, struct error *err)
 {
-	if (sup->reload || sup->rereading)
+	if (sup->reload || sup->postponed)
 		return error_set(
 		        err, -EBUSY,
 		        "service '%s': %s is in progress; retry when it has finished%s%s%s",
@@ -360,7 +346,7 @@ void reload_note_gone(struct supervisor *sup, const struct worker *w)
 
 bool reload_queue(struct supervisor *sup)
 {
-	if (sup->stopping || (!sup->reload && !sup->rereading))
+	if (sup->stopping || (!sup->reload && !sup->postponed))
 		return false;
 	if (!sup->reload_queued)
 		report_line(sup, "a reload is in progress; one more is queued");
@@ -379,7 +365,7 @@ void reload_begin_queued(struct supervisor *sup)
 void reload_drop(struct supervisor *sup)
 {
 	sup->reload_queued = false;
-	rereading_drop(sup);
+	postponed_drop(sup);
 	if (sup->reload)
 		reload_end_free(sup);
 }

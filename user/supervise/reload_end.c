@@ -147,7 +147,7 @@ enum reload_end reload_end_roll_back(struct supervisor *sup)
 	char why[sizeof(it->why)];
 
 	/* Clients get this with their answer. */
-	if (!it->n_later)
+	if (!it->n_back_later)
 		log_line("%s: %s %s%s%s", sup->name, it->what, events ? "is rolled back" : "failed",
 		         it->why[0] ? ": " : "", it->why);
 	it->rolling_back = true;

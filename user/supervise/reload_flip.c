@@ -136,6 +136,13 @@ static size_t reload_flip_list_back(const struct supervisor *sup, const struct r
 	return n;
 }
 
+/* It is tried again. */
+static void reload_flip_note_later(struct supervisor *sup, const char *why)
+{
+	if (sup->reload->n_back_later++ == 0)
+		report_line(sup, "the old workers can't return yet: %s", why);
+}
+
 /* An old worker can't return. The others do so without it. */
 static void reload_flip_give_up(struct worker *w, struct worker **workers, size_t *n,
                                 const char *why)
@@ -168,8 +175,10 @@ enum reload_flip_outcome reload_flip_back(struct supervisor *sup, const struct r
 		if (flip.canaries)
 			reload_flip_leave_lost(sup, was, flip.n);
 		r = placement_flip(sup, &flip, &culprit, &err);
-		if (r > 0 && sup->reload->n_later++ < LATER_MAX)
+		if (r > 0 && sup->reload->n_back_later < LATER_MAX) {
+			reload_flip_note_later(sup, err.text);
 			return RELOAD_FLIP_LATER;
+		}
 		if (culprit)
 			reload_flip_give_up(culprit, workers, &flip.n, err.text);
 	} while (culprit);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "supervise/reload_state.h"
 
+#include "supervise/supervisor_state.h"
+
 int reload_state_phase(const struct supervisor *sup, unsigned int slot)
 {
 	for (size_t i = 0; sup->reload && i < sup->reload->rollout.slots.n; i++)
@@ -47,5 +49,20 @@ bool reload_state_makes_room(const struct supervisor *sup)
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
 		if (reload_state_waits_for_room(sup, slot))
 			return true;
+	return false;
+}
+
+bool reload_state_old_lives(const struct supervisor *sup)
+{
+	const struct rollout *rollout = &sup->reload->rollout;
+
+	for (size_t i = 0; i < rollout->slots.n; i++) {
+		const unsigned int slot = rollout->slots.at[i];
+
+		if ((rollout->phase[i] != ROLLOUT_PENDING &&
+		     supervisor_state_held_worker(sup, slot)) ||
+		    (sup->slots[slot].current && rollout->phase[i] != ROLLOUT_REPLACED))
+			return true;
+	}
 	return false;
 }

@@ -22,7 +22,8 @@ struct reload {
 	const struct reload_events *events; /* NULL: no deployment */
 	char what[RPD_LABEL_MAX + 32];      /* for messages, such as "a reload" */
 	sd_event_source *timer;             /* of the step */
-	unsigned int n_later;               /* how often a step could not be put in force yet */
+	unsigned int n_later;               /* how often a step could not be put in force yet ... */
+	unsigned int n_back_later; /* ... and the old workers not be given their slots back */
 	bool in_place;
 	bool of_all;       /* its plan becomes the service's plan */
 	bool rolling_back; /* the old workers get their slots back */
@@ -54,3 +55,5 @@ bool reload_state_waits_for_room(const struct supervisor *sup, unsigned int slot
 /* Whether that holds for any slot. Then no park timeout starts: parked connections wait for the new
  * worker as long as it takes. */
 bool reload_state_makes_room(const struct supervisor *sup);
+/* Whether an old worker is in its slot, or could return to it. */
+bool reload_state_old_lives(const struct supervisor *sup);

@@ -50,7 +50,7 @@ bool supervisor_state_is_settled(const struct supervisor *sup)
 
 bool supervisor_state_is_finished(const struct supervisor *sup)
 {
-	if (sup->reload || sup->rereading)
+	if (sup->reload || sup->postponed)
 		return false;
 	if (!sup->plan->config.restart && sup->plan->config.cron_restart)
 		return false;

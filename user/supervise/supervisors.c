@@ -75,7 +75,7 @@ static bool supervisors_are_idle(const struct supervisors *all)
 		struct supervisor *sup = all->list[i];
 
 		if (sup->ended || reload_check_idle(sup, NULL) == 0 ||
-		    (deployment_state_under_way(sup) && !sup->stopping))
+		    (deployment_state_under_way(sup) && !sup->postponed && !sup->stopping))
 			continue;
 		report_line(sup, "re-exec refused: %s",
 		            sup->stopping ? "the service is being stopped"

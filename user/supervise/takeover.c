@@ -169,6 +169,7 @@ static void takeover_restore_slots(struct supervisor *sup, const struct service 
 		steer_workers_get(&service->steer, slot, &row);
 		it->restarts = row.restarts;
 		it->ended = row.ended;
+		it->proven = row.run == RPD_RUN_UP;
 		it->run = row.run == RPD_RUN_STOPPED || row.ended ? row.run : RPD_RUN_STARTING;
 	}
 }

@@ -34,7 +34,7 @@ struct notify;
 struct reexec_check;
 struct reload;
 struct remake;
-struct rereading;
+struct postponed;
 struct supervisor;
 struct supervisor_request;
 struct supervisors_companion;
@@ -268,10 +268,9 @@ struct supervisor {
 	struct worker *workers;
 	unsigned int last_number;
 	struct start_limit start_limit;
-	struct reload *reload; /* in progress, or NULL */
-	struct rereading
-	        *rereading; /* before the reload: the configuration file is read; or NULL */
-	bool reload_queued; /* one more reload follows the present one */
+	struct reload *reload;         /* in progress, or NULL */
+	struct postponed *postponed;   /* a request that waits; or NULL */
+	bool reload_queued;            /* one more reload follows the present one */
 	struct deployment *deployment; /* under way, or the last one; NULL: there was none */
 	struct announcement announcements[ANNOUNCEMENTS_MAX];
 

@@ -116,13 +116,37 @@ static void planned_to_the_end(void **context)
 	assert_true(steps[0].pauses);
 }
 
+/* Of an entry of 100 % with a time, the settings say by what it is judged. */
+static void measured(void **context)
+{
+	static const struct {
+		const char *steps;
+		bool lack;
+	} cases[] = {
+	        {"5% 2m, 50% 5m", false},
+	        {"100% pause", false},
+	        {"5% 2m, 100% 5m", true},
+	        {"100% 0", true},
+	};
+	const struct deploy_settings none = {}, check = {.check = "true"},
+	                             rate = {.max_error_rate = 1};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct rollout_shares shares;
+
+		assert_int_equal(rollout_steps_parse(cases[i].steps, &shares, NULL), 0);
+		assert_int_equal(rollout_steps_lack_measure(&shares, &none), cases[i].lack);
+		assert_false(rollout_steps_lack_measure(&shares, &check));
+		assert_false(rollout_steps_lack_measure(&shares, &rate));
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(parsed),
-	        cmocka_unit_test(refused),
-	        cmocka_unit_test(planned),
-	        cmocka_unit_test(planned_to_the_end),
+	        cmocka_unit_test(parsed),   cmocka_unit_test(refused),
+	        cmocka_unit_test(planned),  cmocka_unit_test(planned_to_the_end),
+	        cmocka_unit_test(measured),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);
