@@ -66,8 +66,11 @@ static __always_inline int group_is_our_port(__u16 port)
 	return our && our->has[port / 64] >> port % 64 & 1;
 }
 
+/* Pointers that BPF_CORE_READ() follows are not to const: clang 22 warns of the variables that it
+ * makes of such types. */
+
 /* A classic program has no id. */
-static __always_inline __u32 group_find_program(const struct sock *sk)
+static __always_inline __u32 group_find_program(struct sock *sk)
 {
 	struct bpf_prog *program = BPF_CORE_READ(sk, sk_reuseport_cb, prog);
 	__u32 id;
@@ -113,8 +116,7 @@ static long group_check_next(void *map, __u32 *key, __u8 *value, struct group_me
 
 /* Each row of a group shows the next such member. If there is no further one, it shows the last one
  * again. */
-static __always_inline __u64 group_find_avoiding(const struct sock *sk, __u64 session,
-                                                 __u32 endpoint)
+static __always_inline __u64 group_find_avoiding(struct sock *sk, __u64 session, __u32 endpoint)
 {
 	struct sock_reuseport *group = BPF_CORE_READ(sk, sk_reuseport_cb);
 	struct group_members members = {.at = (void *)group +
@@ -146,8 +148,7 @@ static __always_inline struct file *group_file_of(const struct task_struct *task
 }
 
 /* Whether the epoll descriptor watches @file, the listener's. What other waiters have in the place
- * of an eppoll_entry is no pointer to these two. The pointers are not to const: clang 22 warns of
- * the variables that BPF_CORE_READ() makes of such types. */
+ * of an eppoll_entry is no pointer to these two. */
 static __always_inline bool group_is_watched(struct sock *sk, struct file *file, struct file *epoll)
 {
 	struct socket_wq *queue = BPF_CORE_READ(sk, sk_wq);
@@ -212,10 +213,9 @@ static __always_inline void group_show(struct seq_file *seq, struct sock_common 
 		return;
 	row.endpoint = member->endpoint;
 	row.under_way = listener->icsk_accept_queue.qlen.counter;
-	row.program = group_find_program((const struct sock *)listener);
+	row.program = group_find_program((struct sock *)listener);
 	if (session)
-		row.avoids =
-		        group_find_avoiding((const struct sock *)listener, session, row.endpoint);
+		row.avoids = group_find_avoiding((struct sock *)listener, session, row.endpoint);
 	row.served = asked && group_is_served((struct sock *)listener, member->slot);
 	bpf_seq_write(seq, &row, sizeof(row));
 }
