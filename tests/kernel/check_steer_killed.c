@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <linux/close_range.h>
@@ -95,23 +96,31 @@ static void kill_worker(unsigned int slot)
 	scene.workers[slot] = 0;
 }
 
+/* On a busy machine, all workers may seem stuck for a moment, and all clients then wait for the one
+ * that hangs. So a client gives up after a time, and connects again. */
 static void *client_thread(void *arg)
 {
+	const struct timeval patience = {.tv_usec = 500000};
+
 	(void)arg;
 	while (!scene.stop && !scene.error) {
 		const union socket_address from = socket_address_marked(1 + scene.from++ % FROM);
 		const int fd = client_connect(scene.bed, 0, AF_INET, &from);
 		char byte;
-		const ssize_t n = fd < 0 ? -1 : read(fd, &byte, 1);
-		const int error = fd < 0 ? -fd : errno;
+		ssize_t n = -1;
+		int error = -fd;
 
-		if (fd >= 0)
+		if (fd >= 0) {
+			setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+			n = read(fd, &byte, 1);
+			error = errno;
 			client_reset(fd);
+		}
 		if (n == 1)
 			scene.answered++;
 		else if (n == 0 || error == ECONNRESET)
 			scene.reset++;
-		else
+		else if (error != EAGAIN)
 			scene.error = error;
 	}
 	return NULL;
