@@ -83,8 +83,8 @@ const struct command commands[] = {
                         "The new version runs COMMAND if it is given, otherwise the command that "
                         "the configuration file has now. If --label is the version that the "
                         "service has already, and the command is the same, nothing is done. "
-                        "An option below that is not given has the value that `run` was given, or "
-                        "its default. With --wait, the "
+                        "An option below that is not given, and that `run` has too, has the value "
+                        "that `run` was given; --label is the exception. With --wait, the "
                         "exit status is 0 if the new version has all new connections, 1 if the "
                         "deployment was refused or failed, 3 if --timeout is over, 4 if the new "
                         "version was judged bad and the old one has all connections again, and 5 "
@@ -450,7 +450,7 @@ void command_overview(FILE *out)
 	fprintf(out,
 	        "Usage: reuseportd COMMAND [OPTION...]\n"
 	        "Deals the connections of a port evenly to its workers, in the kernel, and\n"
-	        "replaces workers without losing a connection.\n\n");
+	        "replaces workers without refusing a connection.\n\n");
 	for (const struct command *command = commands; command->name; command++)
 		fprintf(out, "  %-11s  %s\n", command->name, command->summary);
 	fprintf(out,

@@ -102,8 +102,8 @@ int deploy_option_set_keep_new(void *member, const struct option_setting *settin
 	         "Ask this shell command before the deployment starts, before each step comes "    \
 	         "into force, and before the promotion: REUSEPORTD_EVENT is before-start, "        \
 	         "before-step or before-promotion. Exit status 0: go on; 1: abort; any other, or " \
-	         "none within --check-interval (at least 1m): ask again, at most for "             \
-	         "--step-deadline, then pause. `promote` goes on without it",                      \
+	         "none within a minute (--check-interval if that is longer): ask again, at most "  \
+	         "for --step-deadline, then pause. `promote` goes on without it",                  \
 	         SET(deploy_option_set_command, gate)},                                            \
 	        {"on-change", "exec:COMMAND",                                                      \
 	         "Run this shell command when a deployment has begun, a step is in force, it "     \
