@@ -299,7 +299,8 @@ const struct option_row run_options[] = {
         {"no-count", NULL,
          "Do not count connections in the kernel. `status` then shows \"-\" for open connections, "
          "and `connections` and `drain --wait` are not available. `reload`, `restart`, `scale` and "
-         "`stop SLOT` still drain: they wait until no process of the worker has a connection open",
+         "`stop SLOT` still drain: they wait until no process of the worker has a connection of "
+         "the service open",
          option_set_flag, AT(no_count)},
         RESPONSE_OPTION(AT(http)),
         {"label", "VERSION", "Version of the workers (default: " RPD_FIRST_LABEL ")",
@@ -325,7 +326,7 @@ const struct option_row run_options[] = {
          "Run the workers as this user (name or number). With FILE, it is the user of all "
          "services, whatever FILE sets. Default: the user that FILE sets; if it sets none, the one "
          "user other than root that owns FILE, a folder above it or a link on its path (with two "
-         "such users, FILE is refused), otherwise root; without FILE, the user that runs "
+         "such users, FILE is refused); otherwise, and without FILE, the user that runs "
          "reuseportd",
          option_set_text, AT(user)},
         {"group", "GROUP",
