@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@
 #include "beds/run_service.h"
 #include "beds/run_worker.h"
 #include "check/check.h"
+#include "core/kernel_bugs.h"
 #include "kern/groups.h"
 #include "kern/proc.h"
 #include "kern/sockdiag.h"
@@ -359,8 +361,12 @@ static void list_while_others_close(void)
 	enum { KEPT = 400, READS = 500 };
 	uint64_t cookies[KEPT];
 	int fds[KEPT], status, failed = 0, missing = 0;
+	struct utsname kernel;
 	pid_t child;
 
+	CHECK_EQ(uname(&kernel), 0);
+	if (kernel_bugs_may_crash_on_storage(kernel.release))
+		check_skip("Linux %s may crash (core/kernel_bugs.h)", kernel.release);
 	begin();
 	for (int i = 0; i < KEPT; i++)
 		fds[i] = open_marked(&cookies[i]);

@@ -100,8 +100,9 @@ int deploy_option_set_keep_new(void *member, const struct option_setting *settin
 	         SET(option_set_time, check_interval)},                                            \
 	        {"gate", "exec:COMMAND",                                                           \
 	         "Ask this shell command before the deployment starts, before each step comes "    \
-	         "into force, and before the promotion: REUSEPORTD_EVENT is before-start, "        \
-	         "before-step or before-promotion. Exit status 0: go on; 1: abort; any other, or " \
+	         "into force, and before the last one, the promotion: REUSEPORTD_EVENT is "        \
+	         "before-start, before-step or before-promotion. Exit status 0: go on; 1: abort; " \
+	         "any other, or "                                                                  \
 	         "none within a minute (--check-interval if that is longer): ask again, at most "  \
 	         "for --step-deadline, then pause. `promote` goes on without it",                  \
 	         SET(deploy_option_set_command, gate)},                                            \
