@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Map "ignored": clients. A connection of such a client is not judged, and its HTTP responses are
- * not counted. What holds when a connection is established holds for all of it. */
+/* Map "ignored": networks of clients. A connection from one of these networks is not judged, and
+ * its HTTP responses are not counted. What holds when a connection is established holds for all of
+ * it.
+ */
 #pragma once
 
 #include "kern/steer.h"

@@ -34,9 +34,9 @@ int response_stats_of_generation(const struct service *service, uint16_t generat
 
 /* Adds a row to the counts of its version, which has room in @list. */
 static void response_stats_add(struct version_responses *list, size_t *n,
-                               const struct rpd_responses *row)
+                               const struct rpd_responses *row, int64_t now)
 {
-	const struct response_count count = response_count_of(row, clock_ns(CLOCK_MONOTONIC));
+	const struct response_count count = response_count_of(row, now);
 	size_t i = 0;
 
 	while (i < *n && strcmp(list[i].label, row->label) != 0)
@@ -53,6 +53,7 @@ int response_stats_of_versions(const struct service *service, struct version_res
                                size_t *ret_n)
 {
 	_cleanup_free_ struct version_responses *list = NULL;
+	const int64_t now = clock_ns(CLOCK_MONOTONIC);
 	size_t n = 0, allocated = 0;
 	uint32_t key;
 	int r = service->http.counting ? http_next_row(&service->http, NULL, &key) : -ENOENT;
@@ -72,7 +73,7 @@ int response_stats_of_versions(const struct service *service, struct version_res
 		}
 		r = http_get_row(&service->http, key, &row);
 		if (r == 0)
-			response_stats_add(list, &n, &row);
+			response_stats_add(list, &n, &row, now);
 		if (r == 0 || r == -ENOENT)
 			r = http_next_row(&service->http, &key, &key);
 	}

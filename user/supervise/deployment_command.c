@@ -12,13 +12,13 @@
 
 /* The slot's worker of that version, which is in the slot, or is ready for it; or NULL. */
 static const struct worker *deployment_command_worker(const struct supervisor *sup,
-                                                      unsigned int slot, bool new)
+                                                      unsigned int slot, bool is_new)
 {
 	const int phase = reload_state_phase(sup, slot);
 
-	if (new &&phase == ROLLOUT_READY)
+	if (is_new && phase == ROLLOUT_READY)
 		return sup->slots[slot].next;
-	return (phase == ROLLOUT_REPLACED) == new ? sup->slots[slot].current : NULL;
+	return (phase == ROLLOUT_REPLACED) == is_new ? sup->slots[slot].current : NULL;
 }
 
 /* The first worker of the new version, or else of the old one. */
@@ -33,14 +33,14 @@ static const struct worker *deployment_command_find_worker(const struct supervis
 }
 
 /* Appends NAME=PID PID ..., of the workers of one version. */
-static int deployment_command_add_pids(const struct supervisor *sup, bool new, char ***env)
+static int deployment_command_add_pids(const struct supervisor *sup, bool is_new, char ***env)
 {
 	char text[16 * 1024];
 	size_t used =
-	        (size_t)snprintf(text, sizeof(text), "REUSEPORTD_%s_PIDS=", new ? "NEW" : "OLD");
+	        (size_t)snprintf(text, sizeof(text), "REUSEPORTD_%s_PIDS=", is_new ? "NEW" : "OLD");
 
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
-		const struct worker *w = deployment_command_worker(sup, slot, new);
+		const struct worker *w = deployment_command_worker(sup, slot, is_new);
 
 		if (w)
 			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%u",

@@ -75,8 +75,8 @@ static void deployment_evidence_read_responses(const struct supervisor *sup,
 
 /* --- connections */
 
-/* Adds the counts of a worker. The ignored connections are read first, so that only those that have
- * come from another worker can be more. Returns 0 or a negative errno. */
+/* Adds the counts of a worker. The ignored connections are read first: they can be more only if
+ * some have come from another worker. Returns 0 or a negative errno. */
 static int deployment_evidence_add(const struct steer *steer, const struct worker *w,
                                    struct verdict_count *to, uint64_t *uncounted)
 {

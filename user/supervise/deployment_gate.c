@@ -41,7 +41,6 @@ static int deployment_gate_on_timer(sd_event_source *source, uint64_t now, void 
 static void deployment_gate_wait(struct supervisor *sup, const char *why)
 {
 	struct deployment *it = sup->deployment;
-
 	const int64_t pause = it->settings.check_interval > PAUSE_MIN_NS
 	                              ? it->settings.check_interval
 	                              : PAUSE_MIN_NS;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Whether the HTTP responses of the workers are counted, and of which clients. */
+/* Whether the HTTP responses of the workers are counted, and which clients are left out. */
 #pragma once
 
 #include <stdbool.h>
