@@ -14,9 +14,16 @@
  * others, it gets all connections of the group, and no program runs (inet_lookup_reuseport()). So
  * the iterator also shows such a member, admitted or not.
  *
- * The iterator walks over the marks of the listeners (member_maps.h), not over all TCP sockets: for
- * those, the kernel locks each socket before it shows it (bpf_iter_tcp_seq_show()), and a process
- * can keep its socket locked for as long as it likes.
+ * The iterator walks over map "marks", which has the addresses of the listeners' sockets, and not
+ * over all TCP sockets: for those, the kernel locks each socket before it shows it
+ * (bpf_iter_tcp_seq_show()), and a process can keep its socket locked for as long as it likes. Nor
+ * does it walk over a storage of the sockets: since Linux 7.0, the kernel may crash if a socket is
+ * freed while it is shown (__bpf_sk_storage_map_seq_show() reads the owner of a storage that has
+ * none any more).
+ *
+ * A socket may be freed at any moment. So its memory is only read with bpf_probe_read_kernel(),
+ * which can't fault, and what was read counts only if the socket has the listener's cookie before
+ * and afterwards: no two sockets ever have the same one.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,6 +36,7 @@
 #include "member_maps.h"
 #include "schedule_maps.h"
 
+#define ERR_TOO_BIG  7
 #define STATE_LISTEN 10       /* include/net/tcp_states.h of the kernel */
 #define CLOCK_TICK   10000000 /* ns: USER_HZ is 100 */
 #define WAITERS_MAX  8
@@ -57,7 +65,7 @@ struct {
 extern struct task_struct *bpf_task_from_vpid(int pid) __ksym __weak;
 extern void bpf_task_release(struct task_struct *task) __ksym __weak;
 
-/* Most listeners of the host are not the service's: this test keeps their cost low. */
+/* Most sockets of the host are not the service's: this test keeps their cost low. */
 static __always_inline int group_is_our_port(__u16 port)
 {
 	__u32 zero = 0;
@@ -124,6 +132,7 @@ static __always_inline __u64 group_find_avoiding(struct sock *sk, __u64 session,
 	                                .n = BPF_CORE_READ(group, num_socks)};
 	struct group_look *look;
 
+	barrier_var(endpoint); /* a byte: clang would test its sign, which the verifier can't use */
 	if (!group || endpoint >= RPD_ENDPOINT_MAX)
 		return 0;
 	look = &looks[endpoint];
@@ -193,69 +202,164 @@ static __always_inline bool group_is_served(struct sock *sk, __u32 slot)
 	return served;
 }
 
-/* A row for a listener of ours. @session: 0 = its group is not examined. @asked: whether it is
- * served. */
-static __always_inline void group_show(struct seq_file *seq, struct sock_common *sk, __u64 session,
-                                       bool asked)
+static __always_inline __u64 group_read_cookie(struct sock *sk)
 {
-	struct inet_connection_sock *listener;
-	struct rpd_group_member row = {};
+	return (__u64)BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+}
+
+static __always_inline bool group_is_listener(struct sock *sk, __u64 cookie)
+{
+	return group_read_cookie(sk) == cookie &&
+	       BPF_CORE_READ(sk, __sk_common.skc_state) == STATE_LISTEN;
+}
+
+/* Reads the listener. Returns false if it has closed meanwhile. */
+static __always_inline bool group_read(struct sock *sk, __u64 session, __u32 slot, bool asked,
+                                       struct rpd_group_member *row)
+{
+	row->under_way =
+	        BPF_CORE_READ((struct inet_connection_sock *)sk, icsk_accept_queue.qlen.counter);
+	row->program = group_find_program(sk);
+	row->avoids = group_find_avoiding(sk, session, row->endpoint);
+	row->served = asked && group_is_served(sk, slot);
+	return group_is_listener(sk, row->cookie);
+}
+
+/* A row for the listener of the mark, if it is a member and still listens. The mark may be
+ * changing: then the address is not that of the cookie's socket. */
+static __always_inline void group_show(struct bpf_iter_meta *meta,
+                                       const volatile struct rpd_mark *mark, bool asked)
+{
+	struct rpd_group_member row = {.cookie = mark->cookie};
+	struct sock *sk = (struct sock *)mark->sk;
 	struct rpd_member *member;
 
-	if (!group_is_our_port(sk->skc_num))
+	if (!row.cookie || !group_is_listener(sk, row.cookie))
 		return;
-	row.cookie = bpf_get_socket_cookie(sk);
 	member = bpf_map_lookup_elem(&members, &row.cookie);
 	if (!member)
 		return;
-	listener = (struct inet_connection_sock *)bpf_skc_to_tcp_sock(sk);
-	if (!listener)
-		return;
 	row.endpoint = member->endpoint;
-	row.under_way = listener->icsk_accept_queue.qlen.counter;
-	row.program = group_find_program((struct sock *)listener);
-	if (session)
-		row.avoids = group_find_avoiding((struct sock *)listener, session, row.endpoint);
-	row.served = asked && group_is_served((struct sock *)listener, member->slot);
-	bpf_seq_write(seq, &row, sizeof(row));
+	if (group_read(sk, meta->session_id, member->slot, asked, &row))
+		bpf_seq_write(meta->seq, &row, sizeof(row));
 }
 
-static __always_inline int group_show_marked(struct bpf_iter__bpf_sk_storage_map *ctx, bool asked)
+/* After the marks, a row without a cookie ends the list; then the iterator ends the read. */
+static __always_inline int group_show_mark(struct bpf_iter__bpf_map_elem *ctx, bool asked)
 {
-	struct sock *sk = ctx->sk;
+	const struct rpd_group_member end = {};
+	const struct rpd_mark *mark = ctx->value;
+	const __u32 *at = ctx->key;
+	__u32 zero = 0, n;
+	struct rpd_control *ctl = bpf_map_lookup_elem(&control, &zero);
 
-	if (sk && sk->__sk_common.skc_state == STATE_LISTEN)
-		group_show(ctx->meta->seq, (struct sock_common *)sk, ctx->meta->session_id, asked);
-	return 0;
+	if (!at || !mark || !ctl)
+		return 0;
+	n = ctl->n_marks;
+	if (*at < n)
+		group_show(ctx->meta, mark, asked);
+	else if (*at == n)
+		bpf_seq_write(ctx->meta->seq, &end, sizeof(end));
+	return *at > n;
 }
 
 /* Writes a row for each admitted listener. */
-SEC("iter/bpf_sk_storage_map")
-int show_member(struct bpf_iter__bpf_sk_storage_map *ctx)
+SEC("iter/bpf_map_elem")
+int show_member(struct bpf_iter__bpf_map_elem *ctx)
 {
-	return group_show_marked(ctx, false);
+	return group_show_mark(ctx, false);
 }
 
 /* The same, and whether it is served. Is loaded in place of show_member() where the kernel has the
  * functions for it. */
-SEC("?iter/bpf_sk_storage_map")
-int show_served(struct bpf_iter__bpf_sk_storage_map *ctx)
+SEC("?iter/bpf_map_elem")
+int show_served(struct bpf_iter__bpf_map_elem *ctx)
 {
-	return group_show_marked(ctx, true);
+	return group_show_mark(ctx, true);
 }
 
-/* The same for listeners that are not marked: "members" has those of no service. For commands that
- * may wait. A row without a cookie ends the list. */
+/* The row of map "marks" for a listener: the one that it has, or the first that is found free. */
+struct group_place {
+	__u64 cookie;
+	__u32 n; /* rows that have been in use */
+	__u32 at;
+	bool has_row;
+	bool is_free;
+};
+
+/* A listener that has closed leaves its row to another one. To see that takes some time: of all
+ * rows, one in GROUP_TESTS is tested for each new listener, each time another one. */
+#define GROUP_TESTS 16
+
+static __always_inline bool group_is_free(const struct rpd_mark *mark, __u32 at, __u64 cookie)
+{
+	return !mark->cookie || (at % GROUP_TESTS == cookie % GROUP_TESTS &&
+	                         !group_is_listener((struct sock *)mark->sk, mark->cookie));
+}
+
+/* One turn. Returns 1 to end. */
+static long group_check_mark(void *map, __u32 *key, struct rpd_mark *mark,
+                             struct group_place *place)
+{
+	(void)map;
+	place->has_row = mark->cookie == place->cookie;
+	if (!place->has_row && !place->is_free && group_is_free(mark, *key, place->cookie)) {
+		place->is_free = true;
+		place->at = *key;
+	}
+	return place->has_row || *key >= place->n;
+}
+
+/* Marks the listener that one of the caller's descriptors is open on. Returns 0 or an errno. What
+ * is no socket, or has no cookie, is not marked. */
+SEC("syscall")
+int mark(const __u32 *fd)
+{
+	struct file *file = group_file_of(bpf_get_current_task_btf(), (int)*fd);
+	struct socket *socket = BPF_CORE_READ(file, private_data);
+	struct sock *sk = BPF_CORE_READ(socket, sk);
+	struct group_place place = {.cookie = group_read_cookie(sk)};
+	__u32 zero = 0;
+	struct rpd_control *ctl = bpf_map_lookup_elem(&control, &zero);
+	struct rpd_mark *mark;
+
+	if (!ctl || !place.cookie || BPF_CORE_READ(socket, file) != file)
+		return 0;
+	place.n = ctl->n_marks;
+	bpf_for_each_map_elem(&marks, group_check_mark, &place, 0);
+	if (place.has_row)
+		return 0;
+	mark = place.is_free ? bpf_map_lookup_elem(&marks, &place.at) : NULL;
+	if (!mark)
+		return ERR_TOO_BIG;
+	__sync_lock_test_and_set(&mark->cookie, 0);
+	mark->sk = (__u64)sk;
+	__sync_lock_test_and_set(&mark->cookie, place.cookie);
+	if (ctl->n_marks <= place.at)
+		ctl->n_marks = place.at + 1;
+	return 0;
+}
+
+/* Writes a row for each listener in "members" that is in the reader's network namespace, also where
+ * the address of its socket is not known: for the listeners of no service. For commands that may
+ * wait. A row without a cookie ends the list. */
 SEC("iter/tcp")
 int show_listener(struct bpf_iter__tcp *ctx)
 {
-	struct sock_common *sk = ctx->sk_common;
-	const struct rpd_group_member end = {};
+	struct sock *sk = (struct sock *)ctx->sk_common;
+	struct rpd_group_member row = {};
 
-	if (sk && sk->skc_state == STATE_LISTEN)
-		group_show(ctx->meta->seq, sk, 0, false);
-	else if (sk) /* listeners come first: the reader may stop here */
-		bpf_seq_write(ctx->meta->seq, &end, sizeof(end));
+	if (!sk)
+		return 0;
+	if (sk->__sk_common.skc_state == STATE_LISTEN) {
+		if (!group_is_our_port(sk->__sk_common.skc_num))
+			return 0;
+		row.cookie = bpf_get_socket_cookie(sk);
+		if (!bpf_map_lookup_elem(&members, &row.cookie))
+			return 0;
+		row.program = group_find_program(sk);
+	} /* else: listeners come first, and the reader may stop here */
+	bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
 	return 0;
 }
 

@@ -148,9 +148,10 @@ struct bpf_iter_meta {
 	struct seq_file *seq;
 } KERNEL_TYPE;
 
-struct bpf_iter__bpf_sk_storage_map {
+struct bpf_iter__bpf_map_elem {
 	struct bpf_iter_meta *meta;
-	struct sock *sk;
+	void *key;
+	void *value;
 } KERNEL_TYPE;
 
 struct bpf_iter__task_file {

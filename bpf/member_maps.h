@@ -14,13 +14,12 @@ struct {
 	__type(value, struct rpd_member);
 } members SEC(".maps");
 
-/* A mark on each listener that was ever admitted, by which the iterator of group.bpf.c finds them.
- */
+/* Where the sockets of the listeners are: the iterator of group.bpf.c reads them. */
 struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, __u32);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RPD_MEMBER_MAX);
+	__type(key, __u32);
+	__type(value, struct rpd_mark);
 } marks SEC(".maps");
 
 struct {

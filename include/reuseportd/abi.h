@@ -9,7 +9,7 @@
 #include <linux/types.h>
 
 #define RPD_MAGIC       0x72707264u /* "rprd" */
-#define RPD_ABI_VERSION 8
+#define RPD_ABI_VERSION 9
 
 #define RPD_SLOT_MAX     1024   /* worker slots of a service */
 #define RPD_RING_MAX     4096   /* entries of a schedule ring; a power of two */
@@ -156,7 +156,8 @@ struct rpd_control {
 	__u32 n_stuck;        /* at least the number of rows of maps "queues" that are stuck */
 	__u32 counting_loads; /* new connections are counted in map "loads", too */
 	__u32 n_ignored;      /* networks in map "ignored" */
-	__u32 pad2[6];
+	__u32 n_marks;        /* rows of map "marks" */
+	__u32 pad2[5];
 };
 
 /* The outcomes of a run of the steering program. */
@@ -242,6 +243,13 @@ struct rpd_member {
 	__u8 pending;  /* it was never in force: it is no member if its command was killed */
 };
 
+/* Map "marks": the listeners that were ever admitted, until other ones take their rows. The first
+ * rpd_control.n_marks rows have been in use. A listener keeps its row until it closes. */
+struct rpd_mark {
+	__u64 cookie; /* 0 = the row is free */
+	__u64 sk;     /* the address of its socket, which may have been freed */
+};
+
 enum rpd_conn_counter {
 #define RPD_CONN_COUNTER(name, help) RPD_CONN_##name,
 #include <reuseportd/counters.def>
@@ -299,7 +307,7 @@ struct rpd_open {
 #define RPD_PROGRAM_NONE    0
 #define RPD_PROGRAM_CLASSIC 0xffffffff /* classic BPF programs have no id */
 
-/* A row of the iterator over the admitted listeners. */
+/* A row of the iterator over the admitted listeners. One without a cookie ends the list. */
 struct rpd_group_member {
 	__u64 cookie;
 	__u32 under_way; /* handshakes */
@@ -468,6 +476,7 @@ _Static_assert(sizeof(struct rpd_load) == 64, "ABI: a cache line");
 _Static_assert(sizeof(struct rpd_queue) == 64, "ABI: a cache line");
 _Static_assert(sizeof(struct rpd_tally) == 8 * 1026, "ABI");
 _Static_assert(sizeof(struct rpd_member) == 8, "ABI");
+_Static_assert(sizeof(struct rpd_mark) == 16, "ABI");
 _Static_assert(sizeof(struct rpd_probe) == 20, "ABI: a map's key, without a hole");
 _Static_assert(sizeof(struct rpd_endpoint) == 32, "ABI");
 _Static_assert(sizeof(struct rpd_service) == 48 + 32 + 24 + 32 * 128, "ABI");

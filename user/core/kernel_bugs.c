@@ -72,11 +72,3 @@ bool kernel_bugs_has_serial_dumps(const char *release)
 	return !kernel_bugs_parse_release(release, &kernel) ||
 	       kernel_bugs_is_before_series(&kernel, 6, 9);
 }
-
-bool kernel_bugs_may_crash_on_storage(const char *release)
-{
-	struct release kernel;
-
-	return !kernel_bugs_parse_release(release, &kernel) ||
-	       !kernel_bugs_is_before_series(&kernel, 7, 0);
-}

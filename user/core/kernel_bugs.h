@@ -28,9 +28,3 @@ enum kernel_bug kernel_bugs_check_migration(const char *release, const char *ver
 /* Whether one sock_diag(7) request waits until another one has been answered: sock_diag_mutex and
  * inet_diag_table_mutex, until Linux 6.9. */
 bool kernel_bugs_has_serial_dumps(const char *release);
-
-/* Whether the kernel may crash if a socket is freed at the moment when an iterator shows its
- * storage: since Linux 7.0, the storage then has no owner any more, and
- * __bpf_sk_storage_map_seq_show() reads it all the same. Seen with 7.2.13; no fix is known. Each
- * reading of groups.h has such a moment for each admitted listener, some 50 ns long. */
-bool kernel_bugs_may_crash_on_storage(const char *release);

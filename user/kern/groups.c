@@ -13,11 +13,11 @@
 #include "kern/socket_iterator.h"
 #include "kern/steer_maps.h"
 
-#define GROUPS_PIN "groups"
+#define GROUPS_PIN      "groups"
+#define GROUPS_MARK_PIN "mark"
 
 /* The kernel makes up to 32 KiB of rows in one read. */
 #define GROUPS_ROWS_AT_ONCE (32768 / sizeof(struct rpd_group_member))
-#define GROUPS_PASSES       2
 
 struct groups_rows {
 	struct rpd_group_member *at;
@@ -37,7 +37,7 @@ void groups_close(struct groups *groups)
 
 bool groups_is_pin(const char *name)
 {
-	return !strcmp(name, GROUPS_PIN);
+	return !strcmp(name, GROUPS_PIN) || !strcmp(name, GROUPS_MARK_PIN);
 }
 
 bool groups_are_known(const struct groups *groups)
@@ -60,12 +60,22 @@ static int groups_attach_iterator(struct group_bpf *skel, bool asked)
 	return skel->links.show_member ? 0 : -errno;
 }
 
+static int groups_keep(int fd, const struct pins *pins, const char *name, int *ret)
+{
+	_cleanup_close_ int kept = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	char path[PATH_MAX];
+
+	if (kept < 0 || bpf_obj_pin(kept, pins_path(pins, name, path)) < 0)
+		return -errno;
+	*ret = TAKE_FD(kept);
+	return 0;
+}
+
 /* @asked: whether the iterator shows if a listener is served. */
-static int groups_load(struct groups *groups, const struct steer *steer, bool asked,
-                       const char *path)
+static int groups_load(struct groups *groups, struct steer *steer, const struct pins *pins,
+                       bool asked)
 {
 	_cleanup_(groups_destroy_skel) struct group_bpf *skel = group_bpf__open();
-	_cleanup_close_ int fd = -1;
 	char log[4096]; /* with a buffer of ours, libbpf prints no log of a program that is refused
 	                 */
 	int r = skel ? steer_maps_share(steer, skel->obj) : -errno;
@@ -82,45 +92,45 @@ static int groups_load(struct groups *groups, const struct steer *steer, bool as
 		r = group_bpf__load(skel);
 	if (r == 0)
 		r = groups_attach_iterator(skel, asked);
-	if (r < 0)
-		return r;
-	fd = fcntl(bpf_link__fd(skel->links.show_member), F_DUPFD_CLOEXEC, 3);
-	if (fd < 0 || bpf_obj_pin(fd, path) < 0)
-		return -errno;
-	groups->fd = TAKE_FD(fd);
-	return 0;
+	if (r == 0)
+		r = groups_keep(bpf_program__fd(skel->progs.mark), pins, GROUPS_MARK_PIN,
+		                &steer->mark_fd);
+	if (r == 0)
+		r = groups_keep(bpf_link__fd(skel->links.show_member), pins, GROUPS_PIN,
+		                &groups->fd);
+	return r;
 }
 
-void groups_attach(struct groups *groups, const struct steer *steer, const struct pins *pins)
+void groups_attach(struct groups *groups, struct steer *steer, const struct pins *pins)
 {
-	char path[PATH_MAX];
-
-	pins_path(pins, GROUPS_PIN, path);
-	if (groups_load(groups, steer, true, path) < 0)
-		groups_load(groups, steer, false, path);
+	if (groups_load(groups, steer, pins, true) < 0)
+		groups_load(groups, steer, pins, false);
 }
 
-void groups_pin_missing(const struct groups *groups, const struct pins *pins)
+void groups_pin_missing(const struct groups *groups, const struct steer *steer,
+                        const struct pins *pins)
 {
 	char path[PATH_MAX];
 
 	if (groups->fd >= 0)
 		bpf_obj_pin(groups->fd, pins_path(pins, GROUPS_PIN, path));
+	if (steer->mark_fd >= 0)
+		bpf_obj_pin(steer->mark_fd, pins_path(pins, GROUPS_MARK_PIN, path));
 }
 
-void groups_open(struct groups *groups, const struct pins *pins)
+void groups_open(struct groups *groups, struct steer *steer, const struct pins *pins)
 {
 	char path[PATH_MAX];
 
 	groups->fd = bpf_obj_get(pins_path(pins, GROUPS_PIN, path));
+	steer->mark_fd = bpf_obj_get(pins_path(pins, GROUPS_MARK_PIN, path));
 }
 
-/* Adds the rows of the iterator. Returns 0 if one read was enough, 1 if not, or a negative errno.
+/* Adds the rows of the iterator, up to the one that ends the list. Returns 0 or a negative errno.
  */
 static int groups_add_rows(int link, struct groups_rows *rows)
 {
 	_cleanup_close_ int fd = bpf_iter_create(link);
-	unsigned int reads = 0;
 
 	if (fd < 0)
 		return -errno;
@@ -133,14 +143,11 @@ static int groups_add_rows(int link, struct groups_rows *rows)
 			return -ENOMEM;
 		rows->at = more;
 		got = read(fd, more + rows->n, GROUPS_ROWS_AT_ONCE * sizeof(*more));
-		if (got < 0 && errno != EAGAIN && errno != EINTR)
-			return -errno;
-		if (got == 0)
-			return reads > 1;
-		if (got > 0) {
-			rows->n += (size_t)got / sizeof(*more);
-			reads++;
-		}
+		if (got <= 0)
+			return got < 0 ? -errno : 0;
+		for (size_t n = (size_t)got / sizeof(*more); n; n--, rows->n++)
+			if (!more[rows->n].cookie)
+				return 0;
 	}
 }
 
@@ -151,37 +158,21 @@ static int groups_compare(const void *a, const void *b)
 	return (x->cookie > y->cookie) - (x->cookie < y->cookie);
 }
 
-/* Sorts the rows, and keeps one of each listener. */
-static void groups_merge(struct groups_rows *rows)
-{
-	size_t kept = 0;
-
-	qsort(rows->at, rows->n, sizeof(*rows->at), groups_compare);
-	for (size_t i = 0; i < rows->n; i++)
-		if (!kept || rows->at[kept - 1].cookie != rows->at[i].cookie)
-			rows->at[kept++] = rows->at[i];
-	rows->n = kept;
-}
-
-/* Between two reads the kernel keeps its position as a number of listeners to skip: if one closes
- * in between, another one is skipped. So an iterator that takes more than one read is read again.
- */
 int groups_read(const struct groups *groups, struct rpd_group_member **ret, size_t *ret_n,
                 struct error *err)
 {
 	struct groups_rows rows = {};
-	int r = 1;
+	int r;
 
 	if (groups->fd < 0)
 		return error_set(err, -EOPNOTSUPP,
 		                 "the program of its groups can't be seen: " GROUPS_NEEDS);
-	for (int pass = 0; r > 0 && pass < GROUPS_PASSES; pass++)
-		r = groups_add_rows(groups->fd, &rows);
+	r = groups_add_rows(groups->fd, &rows);
 	if (r < 0) {
 		free(rows.at);
 		return error_set(err, r, "can't read the service's groups: %s", strerror(-r));
 	}
-	groups_merge(&rows);
+	qsort(rows.at, rows.n, sizeof(*rows.at), groups_compare);
 	*ret = rows.at;
 	*ret_n = rows.n;
 	return 0;
@@ -220,6 +211,8 @@ int groups_read_listeners(const struct listener *listeners, size_t n, struct rpd
 	struct error ignored;
 	int r = skel ? bpf_program__set_autoload(skel->progs.show_member, false) : -errno;
 
+	if (r == 0)
+		r = bpf_program__set_autoload(skel->progs.mark, false);
 	if (r == 0)
 		r = bpf_map__set_autocreate(skel->maps.workers, false);
 	if (r == 0)

@@ -5,7 +5,11 @@
  * Needs BTF and CAP_PERFMON. Without them the service works, but what the iterator would show is
  * unknown.
  *
- * Pin, in addition to those of steer: the iterator "groups".
+ * The kernel walks over an array here, and knows of no socket. Its iterator over the storage of
+ * sockets may crash Linux 7.0 and later, also in 7.2.13: never use "iter/bpf_sk_storage_map".
+ *
+ * Pins, in addition to those of steer: the iterator "groups", and the program "mark", which finds
+ * the sockets that the iterator reads (steer_members_mark()).
  */
 #pragma once
 
@@ -28,18 +32,19 @@ struct groups {
 /* Sets the closed state. */
 void groups_init(struct groups *groups);
 
-/* Loads and pins the iterator for a service that is being made. A failure is no error. */
-void groups_attach(struct groups *groups, const struct steer *steer, const struct pins *pins);
+/* Loads and pins both for a service that is being made. A failure is no error. */
+void groups_attach(struct groups *groups, struct steer *steer, const struct pins *pins);
 
-/* Opens the pin. If it is missing, the groups are unknown. */
-void groups_open(struct groups *groups, const struct pins *pins);
+/* Opens the pins. If that of the iterator is missing, the groups are unknown. */
+void groups_open(struct groups *groups, struct steer *steer, const struct pins *pins);
 
-/* Pins the iterator again if it is open and not pinned any more. A failure is no error. */
-void groups_pin_missing(const struct groups *groups, const struct pins *pins);
+/* Pins again what is open and not pinned any more. A failure is no error. */
+void groups_pin_missing(const struct groups *groups, const struct steer *steer,
+                        const struct pins *pins);
 
 void groups_close(struct groups *groups);
 
-/* Whether a pin of this name is ours. */
+/* Whether a pin of this name is one of these. */
 bool groups_is_pin(const char *name);
 
 /* Whether groups_read() works. */
@@ -50,8 +55,8 @@ bool groups_are_known(const struct groups *groups);
 int groups_read_listeners(const struct listener *listeners, size_t n, struct rpd_group_member **ret,
                           size_t *ret_n);
 
-/* Reads a row for each admitted listener, by cookie. The caller frees *ret. Returns 0, or a
- * negative errno with @err set. */
+/* Reads a row for each admitted listener that is open, by cookie. The caller frees *ret. Returns 0,
+ * or a negative errno with @err set. */
 int groups_read(const struct groups *groups, struct rpd_group_member **ret, size_t *ret_n,
                 struct error *err);
 

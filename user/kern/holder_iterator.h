@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The iterator over the open descriptors of all processes (holder.bpf.c). Needs BTF and
- * CAP_PERFMON.
+ * CAP_PERFMON. The kernel, 7.x included, shows a task and a file only while it has a reference to
+ * both (task_file_seq_get_next()), and takes no lock that a process can keep.
  */
 #pragma once
 

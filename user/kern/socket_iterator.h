@@ -2,6 +2,8 @@
 /*
  * BPF iterators over the TCP sockets of a network namespace. The kernel locks each socket before it
  * shows it, and a process can keep its socket locked as long as it likes: a child reads the rows.
+ * It has a reference to the socket then, in 7.x too (bpf_iter_tcp_batch()): the socket is not freed
+ * meanwhile.
  */
 #pragma once
 

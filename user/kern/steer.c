@@ -19,6 +19,7 @@ void steer_init(struct steer *steer)
 {
 	memset(steer, 0, sizeof(*steer));
 	memset(steer->map_fd, -1, sizeof(steer->map_fd));
+	steer->mark_fd = -1;
 	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++)
 		steer->endpoints[i] = STEER_MAPS_NO_ENDPOINT;
 	steer->spare = STEER_MAPS_NO_ENDPOINT;
@@ -36,6 +37,7 @@ void steer_close(struct steer *steer)
 		munmap(steer->events, sizeof(*steer->events));
 	for (unsigned int i = 0; i < STEER_MAP_MAX; i++)
 		cleanup_close(&steer->map_fd[i]);
+	cleanup_close(&steer->mark_fd);
 	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++)
 		steer_maps_close_endpoint(&steer->endpoints[i]);
 	steer_maps_close_endpoint(&steer->spare);

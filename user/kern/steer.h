@@ -47,6 +47,7 @@ struct steer_endpoint {
 
 struct steer {
 	int map_fd[STEER_MAP_MAX];
+	int mark_fd; /* the program that marks a listener (kern/groups.h); -1 = none */
 	struct steer_endpoint endpoints[RPD_ENDPOINT_MAX];
 	struct steer_endpoint spare; /* of the next endpoint (steer_setup_prepare()), or closed */
 	/* Memory mapped: a store is in force at once. */

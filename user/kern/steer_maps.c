@@ -17,7 +17,7 @@ static const struct steer_map_kind kinds[STEER_MAP_MAX] = {
         [STEER_COUNTERS] = {"counters", BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct rpd_tally),
                             RPD_OUTCOME_MAX},
         [STEER_MEMBERS] = {"members", BPF_MAP_TYPE_HASH, sizeof(struct rpd_member), 0},
-        [STEER_MARKS] = {"marks", BPF_MAP_TYPE_SK_STORAGE, sizeof(uint32_t), 0},
+        [STEER_MARKS] = {"marks", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_mark), RPD_MEMBER_MAX},
         [STEER_WORKERS] = {"workers", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_worker), RPD_CELL_MAX},
         [STEER_ACCOUNTS] = {"accounts", BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct rpd_account),
                             RPD_ACCOUNT_MAX},

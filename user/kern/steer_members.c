@@ -22,10 +22,11 @@ int steer_members_set(struct steer *steer, uint64_t cookie, const struct rpd_mem
 
 int steer_members_mark(struct steer *steer, int fd)
 {
-	const uint32_t mark = 1;
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &fd, .ctx_size_in = sizeof(fd));
 
-	return bpf_map_update_elem(steer->map_fd[STEER_MARKS], &fd, &mark, BPF_ANY) < 0 ? -errno
-	                                                                                : 0;
+	if (steer->mark_fd < 0)
+		return 0;
+	return bpf_prog_test_run_opts(steer->mark_fd, &opts) < 0 ? -errno : -(int)opts.retval;
 }
 
 int steer_members_remove(struct steer *steer, uint64_t cookie)

@@ -12,7 +12,8 @@ int steer_members_get(const struct steer *steer, uint64_t cookie, struct rpd_mem
 int steer_members_set(struct steer *steer, uint64_t cookie, const struct rpd_member *member);
 int steer_members_remove(struct steer *steer, uint64_t cookie);
 
-/* Marks the listener @fd, so that groups_read() finds it. */
+/* Marks the listener @fd, so that groups_read() finds it. The service must be locked. Does nothing
+ * where groups can't be read, and if @fd is no socket. */
 int steer_members_mark(struct steer *steer, int fd);
 
 struct steer_member {

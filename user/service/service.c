@@ -132,7 +132,7 @@ static int service_open_pinned(struct service *service, struct error *err)
 	if (r < 0)
 		return r;
 	conns_open(&service->conns, &service->steer, &service->pins);
-	groups_open(&service->groups, &service->pins);
+	groups_open(&service->groups, &service->steer, &service->pins);
 	http_open(&service->http, &service->pins);
 	service_clean_up(service);
 	r = service_enter_netns(service, err);

@@ -64,7 +64,7 @@ static int service_lock_restore_pins(struct service *service, bool locked, struc
 	if (r != 0)
 		return r;
 	conns_pin_missing(&service->conns, &service->pins); /* else they are not counted */
-	groups_pin_missing(&service->groups, &service->pins);
+	groups_pin_missing(&service->groups, &service->steer, &service->pins);
 	http_pin_missing(&service->http, &service->pins);
 	return 0;
 }

@@ -129,7 +129,7 @@ int service_remove(struct service *service, bool force, struct in_force *ret_fou
 	} else if (info->stage != RPD_STAGE_FILLING) {
 		r = service_remove_borrow(service, groups, err);
 		if (!groups_are_known(&service->groups))
-			groups_open(&service->groups, &service->pins);
+			groups_open(&service->groups, &service->steer, &service->pins);
 		in_force_read(&service->groups, &service->steer, &found);
 		if (r == 0 || force)
 			__atomic_store_n(&info->stage, RPD_STAGE_REMOVING, __ATOMIC_RELEASE);

@@ -86,21 +86,11 @@ static void releases_with_serial_dumps(void **state)
 	assert_true(kernel_bugs_has_serial_dumps("linux"));
 }
 
-static void releases_that_may_crash_on_storage(void **state)
-{
-	assert_false(kernel_bugs_may_crash_on_storage("6.1.0-35-amd64"));
-	assert_false(kernel_bugs_may_crash_on_storage("6.18.44"));
-	assert_true(kernel_bugs_may_crash_on_storage("7.0.0"));
-	assert_true(kernel_bugs_may_crash_on_storage("7.2.13+deb14-cloud-amd64"));
-	assert_true(kernel_bugs_may_crash_on_storage("linux"));
-}
-
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(releases_with_the_migration_bug),
 	        cmocka_unit_test(releases_with_serial_dumps),
-	        cmocka_unit_test(releases_that_may_crash_on_storage),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);
