@@ -44,6 +44,10 @@ static int discover_can_steer(const struct discover_scene *scene, const struct r
 
 	if (group->n_listeners > 1)
 		return 1;
+	if (group->n_unowned) {
+		discover_report_unowned(group, "nothing can be steered to it", err);
+		return 0;
+	}
 	r = discover_scene_has_reuseport(scene, first, err);
 	if (r < 0 || (r > 0 && group->n_pollers <= 1))
 		return r;
@@ -51,50 +55,98 @@ static int discover_can_steer(const struct discover_scene *scene, const struct r
 	return 0;
 }
 
+/* Whether a process that can be seen has the listener open. */
+static bool discover_is_owned(const struct discover_found *found, const struct listener *listener)
+{
+	size_t held;
+
+	roster_find_holders(found->holders, found->n_holders, listener->inode, &held);
+	return held > 0;
+}
+
+/* Keeps the listeners of a group. If the user has said how many workers there are, those that no
+ * process has open are left out. */
+static int discover_keep_group(const struct discover_wanted *wanted,
+                               const struct roster_group *group, const struct listener *listeners,
+                               struct discover_found *found, struct error *err)
+{
+	struct error why;
+
+	for (size_t i = 0; i < group->n_listeners; i++)
+		if (!wanted->workers || discover_is_owned(found, &listeners[i]))
+			found->listeners[found->n_listeners++] = listeners[i];
+	if (!wanted->workers || !group->n_unowned)
+		return 0;
+	discover_report_unowned(group, "it gets no connection", &why);
+	return discover_add_note(found, why.text, err);
+}
+
 /* Keeps the listeners of one port that can be steered to, and notes why the others are left out. If
  * none is kept, the last reason is the error. */
-static int discover_keep_steerable(const struct discover_scene *scene,
+static int discover_keep_steerable(const struct discover_wanted *wanted,
+                                   const struct discover_scene *scene,
                                    const struct listener *listeners, size_t n,
                                    struct discover_found *found, struct error *err)
 {
-	struct roster all = {};
+	_cleanup_(roster_free) struct roster all = {};
 	struct error why = {};
 	int r = 0;
 
 	found->listeners = calloc(n + 1, sizeof(*found->listeners));
 	if (!found->listeners ||
-	    roster_build(listeners, n, scene->holders, scene->n_holders, &all) < 0)
+	    roster_build(listeners, n, found->holders, found->n_holders, &all) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
 	for (size_t g = 0, at = 0; r >= 0 && g < all.n_groups; at += all.groups[g++].n_listeners) {
 		const struct roster_group *group = &all.groups[g];
 
 		r = discover_can_steer(scene, group, &listeners[at], &why);
-		for (size_t i = 0; r > 0 && i < group->n_listeners; i++)
-			found->listeners[found->n_listeners++] = listeners[at + i];
-		if (r == 0)
+		if (r > 0)
+			r = discover_keep_group(wanted, group, &listeners[at], found, &why);
+		else if (r == 0)
 			r = discover_add_note(found, why.text, &why);
 	}
-	roster_free(&all);
 	if (r < 0 || found->n_listeners == 0)
 		return error_set(err, r < 0 ? r : -ENOTSUP, "%s", why.text);
 	return 0;
 }
 
-/* The workers of the @n listeners of one port. */
-static int discover_build(const struct discover_scene *scene, const struct listener *listeners,
-                          size_t n, struct discover_found *ret, struct error *err)
+/* The processes that have listeners of one port open. */
+static int discover_copy_holders(const struct discover_scene *scene,
+                                 const struct listener *listeners, size_t n,
+                                 struct discover_found *found)
 {
-	_cleanup_discover_found_ struct discover_found found = {
-	        .holders = calloc(scene->n_holders + 1, sizeof(*found.holders)),
-	        .n_holders = scene->n_holders,
-	};
-	int r;
+	for (size_t i = 0; i < n; i++) {
+		size_t held;
+		const struct holder *of = roster_find_holders(scene->holders, scene->n_holders,
+		                                              listeners[i].inode, &held);
+		struct holder *holders =
+		        reallocarray(found->holders, found->n_holders + held + 1, sizeof(*holders));
 
-	if (!found.holders)
-		return error_set(err, -ENOMEM, "out of memory");
-	if (scene->n_holders)
-		memcpy(found.holders, scene->holders, scene->n_holders * sizeof(*found.holders));
-	r = discover_keep_steerable(scene, listeners, n, &found, err);
+		if (!holders)
+			return -ENOMEM;
+		found->holders = holders;
+		if (held)
+			memcpy(holders + found->n_holders, of, held * sizeof(*of));
+		found->n_holders += held;
+	}
+	if (found->n_holders)
+		qsort(found->holders, found->n_holders, sizeof(*found->holders),
+		      roster_compare_holders);
+	return 0;
+}
+
+/* The workers of the @n listeners of one port. */
+static int discover_build(const struct discover_wanted *wanted, const struct discover_scene *scene,
+                          const struct listener *listeners, size_t n, struct discover_found *ret,
+                          struct error *err)
+{
+	_cleanup_discover_found_ struct discover_found found = {};
+	int r = discover_copy_holders(scene, listeners, n, &found);
+
+	if (r == 0)
+		r = discover_keep_steerable(wanted, scene, listeners, n, &found, err);
+	else
+		error_set(err, r, "out of memory");
 	if (r < 0)
 		return r;
 	if (roster_build(found.listeners, found.n_listeners, found.holders, found.n_holders,
@@ -122,12 +174,11 @@ static int discover_check_owners(const struct discover_found *found, struct erro
 			        endpoint_format(&groups[0].endpoint, a, sizeof(a)),
 			        groups[0].endpoint.uid, b, groups[g].endpoint.uid);
 		if (groups[g].n_unowned > 0)
-			return error_set(
-			        err, -EPERM,
-			        "%zu listeners on %s belong to processes that can't be seen "
-			        "in /proc (another PID namespace?); run reuseportd where "
-			        "they can be seen",
-			        groups[g].n_unowned, b);
+			return discover_report_unowned(
+			        &groups[g],
+			        "`--workers N` attaches the N workers that can be seen, and the "
+			        "others get no connection; or run reuseportd where all can be seen",
+			        err);
 	}
 	return 0;
 }
@@ -169,7 +220,7 @@ static int discover_try_port(const struct discover_wanted *wanted,
                              struct discover_found *ret, struct error *err)
 {
 	_cleanup_discover_found_ struct discover_found found = {};
-	int r = discover_build(scene, &scene->listeners[first], n, &found, err);
+	int r = discover_build(wanted, scene, &scene->listeners[first], n, &found, err);
 
 	if (r == 0)
 		r = discover_check_owners(&found, err);

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "core/endpoint.h"
+#include "core/roster.h"
 #include "kern/proc.h"
 #include "kern/proc_holders.h"
 #include "kern/sockdiag.h"
@@ -82,35 +83,36 @@ bool discover_scene_holds(const struct discover_scene *scene, uint32_t pid,
 
 const char *discover_scene_comm(const struct discover_scene *scene, const struct listener *listener)
 {
-	for (size_t h = 0; h < scene->n_holders; h++)
-		if (scene->holders[h].inode == listener->inode)
-			return scene->holders[h].comm;
-	return "an unknown process";
+	size_t n;
+	const struct holder *of =
+	        roster_find_holders(scene->holders, scene->n_holders, listener->inode, &n);
+
+	return n ? of->comm : "an unknown process";
 }
 
 /* sock_diag doesn't report the option, so ask a duplicate. */
 int discover_scene_has_reuseport(const struct discover_scene *scene,
                                  const struct listener *listener, struct error *err)
 {
-	int r = 0;
+	size_t n;
+	const struct holder *of =
+	        roster_find_holders(scene->holders, scene->n_holders, listener->inode, &n);
+	int on = 0;
 
-	for (size_t h = 0; h < scene->n_holders; h++) {
-		const struct holder *holder = &scene->holders[h];
-		_cleanup_listener_ int fd = -1;
-		socklen_t n = sizeof(r);
+	for (const struct holder *holder = of; holder < of + n; holder++) {
+		_cleanup_listener_ int fd =
+		        proc_duplicate_fd(holder->id.pid, holder->fd, holder->inode, err);
+		socklen_t size = sizeof(on);
 
-		if (holder->inode != listener->inode)
-			continue;
-		fd = proc_duplicate_fd(holder->id.pid, holder->fd, holder->inode, err);
 		if (fd == -ESRCH || fd == -EBADF)
 			continue; /* the process or its descriptor has gone meanwhile */
 		if (fd < 0)
 			return fd;
-		if (getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &r, &n) < 0)
+		if (getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, &size) < 0)
 			return error_set(err, -errno,
 			                 "can't read SO_REUSEPORT of a listener of pid %u: %s",
 			                 holder->id.pid, strerror(errno));
-		return !!r;
+		return !!on;
 	}
 	return 0;
 }
