@@ -11,6 +11,8 @@
 #include "kern/sockdiag.h"
 #include "service/discover_report.h"
 
+#define DISCOVER_LISTED_MAX 32 /* ports in an error */
+
 void discover_found_free(struct discover_found *found)
 {
 	free(found->listeners);
@@ -37,7 +39,7 @@ int discover_add_note(struct discover_found *found, const char *text, struct err
  * SO_REUSEPORT (without it there can't be several on one address) and one process serves it.
  * Returns 1, or 0 with the reason in @err, or a negative errno with @err set.
  */
-static int discover_can_steer(const struct discover_scene *scene, const struct roster_group *group,
+static int discover_can_steer(struct discover_scene *scene, const struct roster_group *group,
                               const struct listener *first, struct error *err)
 {
 	int r;
@@ -84,9 +86,8 @@ static int discover_keep_group(const struct discover_wanted *wanted,
 /* Keeps the listeners of one port that can be steered to, and notes why the others are left out. If
  * none is kept, the last reason is the error. */
 static int discover_keep_steerable(const struct discover_wanted *wanted,
-                                   const struct discover_scene *scene,
-                                   const struct listener *listeners, size_t n,
-                                   struct discover_found *found, struct error *err)
+                                   struct discover_scene *scene, const struct listener *listeners,
+                                   size_t n, struct discover_found *found, struct error *err)
 {
 	_cleanup_(roster_free) struct roster all = {};
 	struct error why = {};
@@ -136,7 +137,7 @@ static int discover_copy_holders(const struct discover_scene *scene,
 }
 
 /* The workers of the @n listeners of one port. */
-static int discover_build(const struct discover_wanted *wanted, const struct discover_scene *scene,
+static int discover_build(const struct discover_wanted *wanted, struct discover_scene *scene,
                           const struct listener *listeners, size_t n, struct discover_found *ret,
                           struct error *err)
 {
@@ -215,9 +216,8 @@ static int discover_check_number(const struct discover_wanted *wanted,
 }
 
 /* The workers of one port, if they are what the user asked for. */
-static int discover_try_port(const struct discover_wanted *wanted,
-                             const struct discover_scene *scene, size_t first, size_t n,
-                             struct discover_found *ret, struct error *err)
+static int discover_try_port(const struct discover_wanted *wanted, struct discover_scene *scene,
+                             size_t first, size_t n, struct discover_found *ret, struct error *err)
 {
 	_cleanup_discover_found_ struct discover_found found = {};
 	int r = discover_build(wanted, scene, &scene->listeners[first], n, &found, err);
@@ -233,16 +233,31 @@ static int discover_try_port(const struct discover_wanted *wanted,
 	return DISCOVER_FOUND;
 }
 
+/* The number of listeners of the largest group of one port. */
+static size_t discover_largest_group(const struct discover_scene *scene, size_t first, size_t n)
+{
+	size_t largest = 0, same = 0;
+
+	for (size_t i = first; i < first + n; i++) {
+		same = i > first && endpoint_equal(&scene->listeners[i].endpoint,
+		                                   &scene->listeners[i - 1].endpoint)
+		               ? same + 1
+		               : 1;
+		if (largest < same)
+			largest = same;
+	}
+	return largest;
+}
+
 /* Whether a port fits when the user named none. Then a single listener fits only if the user asked
- * for one worker. */
-static bool discover_port_fits(const struct discover_wanted *wanted,
-                               const struct discover_scene *scene, size_t first, size_t n,
-                               struct discover_found *ret)
+ * for one worker. The number comes first: examining a listener takes long. */
+static bool discover_port_fits(const struct discover_wanted *wanted, struct discover_scene *scene,
+                               size_t first, size_t n, struct discover_found *ret)
 {
 	_cleanup_discover_found_ struct discover_found found = {};
 	struct error ignored;
 
-	if ((n < 2 && wanted->workers != 1) ||
+	if (discover_largest_group(scene, first, n) < (wanted->workers ? wanted->workers : 2) ||
 	    (wanted->pid &&
 	     !discover_scene_holds(scene, wanted->pid, &scene->listeners[first], n)) ||
 	    discover_try_port(wanted, scene, first, n, &found, &ignored) != DISCOVER_FOUND ||
@@ -254,17 +269,23 @@ static bool discover_port_fits(const struct discover_wanted *wanted,
 }
 
 /* No port fits: lists all. Or several fit: lists those. */
-static int discover_no_choice(const struct discover_wanted *wanted,
-                              const struct discover_scene *scene, unsigned int fits,
-                              struct error *err)
+static int discover_no_choice(const struct discover_wanted *wanted, struct discover_scene *scene,
+                              unsigned int fits, struct error *err)
 {
+	unsigned int listed = 0;
+
 	discover_report_no_choice(wanted, scene, fits, err);
 	for (size_t i = 0, n; i < scene->n_listeners; i += n) {
 		_cleanup_discover_found_ struct discover_found found = {};
 
 		n = discover_scene_port_length(scene, i);
-		if (!fits || discover_port_fits(wanted, scene, i, n, &found))
-			discover_report_port(scene, i, n, err);
+		if (fits && !discover_port_fits(wanted, scene, i, n, &found))
+			continue;
+		if (listed++ == DISCOVER_LISTED_MAX) {
+			error_add(err, 0, "\n  and more");
+			break;
+		}
+		discover_report_port(scene, i, n, err);
 	}
 	if (fits)
 		return -ENOTUNIQ;
@@ -273,9 +294,8 @@ static int discover_no_choice(const struct discover_wanted *wanted,
 }
 
 /* Without a port: chooses the one port that has the workers that were asked for. */
-static int discover_choose_port(const struct discover_wanted *wanted,
-                                const struct discover_scene *scene, struct discover_found *ret,
-                                struct error *err)
+static int discover_choose_port(const struct discover_wanted *wanted, struct discover_scene *scene,
+                                struct discover_found *ret, struct error *err)
 {
 	_cleanup_discover_found_ struct discover_found best = {};
 	unsigned int fits = 0;
@@ -290,6 +310,8 @@ static int discover_choose_port(const struct discover_wanted *wanted,
 		discover_found_free(&best);
 		best = found;
 	}
+	if (discover_scene_is_full(scene))
+		return discover_scene_full_error(err);
 	if (fits != 1)
 		return discover_no_choice(wanted, scene, fits, err);
 	*ret = best;

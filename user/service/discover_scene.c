@@ -13,6 +13,9 @@
 #include "kern/proc_holders.h"
 #include "kern/sockdiag.h"
 
+/* Each takes a child (proc_duplicate_fd()), and any user may have thousands. */
+#define DISCOVER_ASKED_MAX 256
+
 void discover_scene_free(struct discover_scene *scene)
 {
 	free(scene->listeners);
@@ -90,15 +93,29 @@ const char *discover_scene_comm(const struct discover_scene *scene, const struct
 	return n ? of->comm : "an unknown process";
 }
 
+bool discover_scene_is_full(const struct discover_scene *scene)
+{
+	return scene->n_asked > DISCOVER_ASKED_MAX;
+}
+
+int discover_scene_full_error(struct error *err)
+{
+	return error_set(err, -E2BIG,
+	                 "there are too many listeners without others on their address to examine "
+	                 "each of them; name the port with --port, and the address with --address");
+}
+
 /* sock_diag doesn't report the option, so ask a duplicate. */
-int discover_scene_has_reuseport(const struct discover_scene *scene,
-                                 const struct listener *listener, struct error *err)
+int discover_scene_has_reuseport(struct discover_scene *scene, const struct listener *listener,
+                                 struct error *err)
 {
 	size_t n;
 	const struct holder *of =
 	        roster_find_holders(scene->holders, scene->n_holders, listener->inode, &n);
 	int on = 0;
 
+	if (scene->n_asked++ >= DISCOVER_ASKED_MAX)
+		return discover_scene_full_error(err);
 	for (const struct holder *holder = of; holder < of + n; holder++) {
 		_cleanup_listener_ int fd =
 		        proc_duplicate_fd(holder->id.pid, holder->fd, holder->inode, err);
