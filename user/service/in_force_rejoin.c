@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "service/in_force_rejoin.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -9,19 +8,26 @@
 #include "kern/proc_holders.h"
 #include "kern/rejoin.h"
 
+/* How many listeners the processes are searched for: there may be thousands, and the search for
+ * each takes time. */
+#define IN_FORCE_REJOIN_SEARCHED 4
+
 /* Finds the processes that have the listeners open. */
 static void in_force_rejoin_find_holders(const struct service *service,
                                          const struct rpd_rejoined *rows, size_t n,
                                          struct holder **ret, size_t *ret_n)
 {
-	_cleanup_free_ struct listener *listeners = calloc(n, sizeof(*listeners));
+	struct listener listeners[IN_FORCE_REJOIN_SEARCHED] = {};
 	struct error ignored;
 
-	for (size_t i = 0; listeners && i < n; i++)
+	if (n > IN_FORCE_REJOIN_SEARCHED)
+		n = IN_FORCE_REJOIN_SEARCHED;
+	for (size_t i = 0; i < n; i++)
 		listeners[i].inode = rows[i].inode;
-	if (listeners)
-		(service_is_run(service) ? proc_holders_find_soon
-		                         : proc_holders_find)(listeners, n, ret, ret_n, &ignored);
+	if (service_is_run(service))
+		proc_holders_find_soon(listeners, n, ret, ret_n, &ignored);
+	else
+		proc_holders_find(listeners, n, ret, ret_n, &ignored);
 }
 
 int in_force_rejoin(const struct service *service, struct in_force_rejoined ret[RPD_ENDPOINT_MAX],
