@@ -133,6 +133,19 @@ def test_listener(bed):
     s.stop()
 
 
+def test_avoiding_listener(bed):
+    """The lock of any listener, while one of the noisy service avoids the steering program: the
+    supervisor can't turn SO_REUSEPORT of that one on, and says why."""
+    s = Supervisor(bed, f"{bed.binary('attack')} steering cbpf usr1 8090", "listen = 0.0.0.0:8090")
+    start_attack(bed, "listener", PORT + 10).wait_output("stuck")
+    outside = attack_as(bed, "nobody", "steering", "off", "usr1", 8090)
+    outside.wait_output("ready")
+    outside.kill(signal.SIGUSR1)
+    s.process.wait_output("SO_REUSEPORT can't be turned on again: a process keeps a lock of the kernel")
+    s.check_quiet()
+    s.stop()
+
+
 def test_process_for_a_while(bed):
     """The lock of an epoll descriptor, until the supervisor has given up once: it puts the worker
     into its slot after that."""
