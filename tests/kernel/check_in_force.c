@@ -200,10 +200,10 @@ static int open_listener(unsigned int address_of_loopback)
 	return fd;
 }
 
-/* The same by a listener that is in no slot, behind hundreds of others. */
+/* The same by a listener that is in no slot, behind thousands of others. */
 static void foreign_listener_avoids_the_program(void)
 {
-	enum { FOREIGN = 700 };
+	enum { FOREIGN = 5000 };
 	int fds[FOREIGN];
 
 	begin();
