@@ -14,7 +14,7 @@ from harness.bed import PINS
 from harness.checks import Skip, cases, check, equal, wait_until
 from harness.network import PORT, Client
 from harness.servers import Worker, Workers, listening_inodes
-from runs import Run, shares
+from runs import Run, script, shares
 
 EVEN = [50] * 4
 SO_ATTACH_REUSEPORT_CBPF = 51
@@ -394,3 +394,37 @@ def test_detach_hidden(bed):
     check("detached; the kernel's hash selects the worker again" in done.out and not done.err,
           f"{done}")
     expect_no_pins(bed, attacker)
+
+
+# A listener of [::] with SO_REUSEPORT, which it turns off.
+OUTSIDE = """
+import os, pwd, socket, time
+
+os.setuid(pwd.getpwnam("nobody").pw_uid)
+listener = socket.socket(socket.AF_INET6)
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+listener.bind(("::", %PORT%))
+listener.listen(10)
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
+print("ready", flush=True)
+time.sleep(1000)
+"""
+
+
+def test_outside_the_group(bed):
+    """A process of the workers' user listened before they did, and has turned SO_REUSEPORT off: the
+    kernel puts the workers into another group, and gives that listener all connections to [::]."""
+    outsider = bed.start("python3", script(bed, "outside.py", OUTSIDE), name="outsider")
+    outsider.wait_output("ready")
+    run = Run(bed, [bed.binary("worker"), "--port", PORT, "--no-reuseport", "--address", "::"], "--listen",
+              f"[::]:{PORT}", "--user", "nobody")
+    run.process.wait_output("it is not in the workers' group")
+    force, by = in_force(bed)
+    check(force is False and by.startswith(BY["off"]), f"status: {force}, {by}")
+    refused = bed.reuseportd("drain", 1, status=1)
+    check("outside the workers' group: end its process" in refused.err, f"{refused}")
+    outsider.kill(signal.SIGKILL)
+    wait_until(lambda: in_force(bed) == (True, None), "in force again")
+    report = bed.load("-n", 200, hosts=("::1",))
+    equal((report["failed"], shares(report)), (0, EVEN), "connections of each worker")
+    equal(run.stop(), 0, "exit status of the supervisor")

@@ -109,13 +109,15 @@ static void in_force_restore_say_rejoined(struct service *service, unsigned int 
 	events_note(&service->steer, RPD_EVENT_restored, RPD_NO_SLOT, 0, address);
 }
 
+/* @outside: only such listeners. */
 static void in_force_restore_say_failed(const struct service *service, const struct in_force *found,
-                                        const char *why, struct in_force_restore_report *report)
+                                        bool outside, const char *why,
+                                        struct in_force_restore_report *report)
 {
 	char address[ENDPOINT_TEXT_MAX], line[512];
 
 	for (unsigned int e = 0; e < found->n; e++) {
-		if (!found->avoided[e])
+		if (!found->avoided[e] || (outside && !found->outside[e]))
 			continue;
 		snprintf(line, sizeof(line),
 		         "%s: a listener with SO_REUSEPORT off may get all connections, and "
@@ -136,7 +138,7 @@ static int in_force_restore_rejoin(struct service *service, const struct in_forc
 	if (in_force_restore_is_recent(report->failed_at))
 		return 0;
 	if (in_force_rejoin(service, rejoined, &why) < 0) {
-		in_force_restore_say_failed(service, found, why.text, report);
+		in_force_restore_say_failed(service, found, false, why.text, report);
 		report->failed_at = clock_ns(CLOCK_MONOTONIC);
 		return 0;
 	}
@@ -146,7 +148,14 @@ static int in_force_restore_rejoin(struct service *service, const struct in_forc
 		in_force_restore_say_rejoined(service, e, &rejoined[e], report);
 		n++;
 	}
-	return n;
+	if (n)
+		return n;
+	in_force_restore_say_failed(service, found, true,
+	                            "it is not in the workers' group, because it was off when they "
+	                            "began to listen; end its process",
+	                            report);
+	report->failed_at = clock_ns(CLOCK_MONOTONIC);
+	return 0;
 }
 
 static bool in_force_restore_is_avoided(const struct in_force *found)
@@ -165,6 +174,8 @@ int in_force_restore(struct service *service, const struct rpd_group_member *row
 	int r, rejoined = 0;
 
 	in_force_take(rows, n, &service->steer, &found);
+	if (service->reachable)
+		in_force_look_up(rows, n, &service->steer, &found);
 	r = in_force_restore_programs(service, &found, own, report, err);
 	if (in_force_restore_is_avoided(&found))
 		rejoined = in_force_restore_rejoin(service, &found, report);

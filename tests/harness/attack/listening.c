@@ -79,27 +79,33 @@ ATTACK(keep_listeners)
 }
 
 /* Keeps two listeners on each of the given number of ports, from 20000: of one group, or if
- * @arguments[1] is "addresses", of two. Each process has few enough for its file limit. */
+ * @arguments[1] is "addresses", of two. Or, if it is "join", in the group of port @arguments[2].
+ * Each process has few enough for its file limit. */
 ATTACK(keep_ports)
 {
 	enum { AT_ONCE = 200 };
 	const unsigned int n = arguments[0] ? (unsigned int)atoi(arguments[0]) : 0;
-	const unsigned int second = arguments[1] && arguments[1][0] == 'a';
-	unsigned int port = 20000;
+	const char kind = arguments[1] ? arguments[1][0] : 'g';
+	unsigned int i = 0;
 
 	listening_shares = true;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (unsigned int i = 0; i < n; i++, port++) {
+	for (; i < n; i++) {
+		const unsigned int port =
+		        kind == 'j' ? (unsigned int)atoi(arguments[2]) : 20000 + i;
+
 		if (i && i % AT_ONCE == 0 && fork() > 0)
 			break; /* the child has the rest */
 		if (i && i % AT_ONCE == 0) {
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			closefrom(3);
 		}
-		listening_open_at(INADDR_LOOPBACK, port);
-		listening_open_at(INADDR_LOOPBACK + second, port);
+		for (unsigned int twice = 0; twice < 2; twice++)
+			listening_open_at(kind == 'j' ? INADDR_ANY
+			                              : INADDR_LOOPBACK + (kind == 'a' && twice),
+			                  port);
 	}
-	if (port == 20000 + n) {
+	if (i == n) {
 		puts("ready");
 		fflush(stdout);
 	}
