@@ -40,7 +40,7 @@
 #define STATE_LISTEN 10       /* include/net/tcp_states.h of the kernel */
 #define CLOCK_TICK   10000000 /* ns: USER_HZ is 100 */
 #define WAITERS_MAX  8
-#define LOOK_MAX     1024 /* members that one row examines: the next one examines the next ones */
+#define LOOK_MAX     32768 /* members: the kernel lets no more join a group */
 
 /* How far a reading has examined the group of an endpoint. Readings at the same time only examine
  * more than they need. */

@@ -57,9 +57,12 @@ struct socket_wq {
 	struct wait_queue_head wait;
 } KERNEL_TYPE;
 
+struct socket;
+
 struct sock {
 	struct sock_common __sk_common;
 	struct socket_wq *sk_wq;
+	struct socket *sk_socket;
 	int sk_err;
 	struct sock_reuseport *sk_reuseport_cb; /* the socket's group */
 } KERNEL_TYPE;

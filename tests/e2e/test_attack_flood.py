@@ -75,9 +75,9 @@ class Supervisor:
         with Client() as client:
             equal(int(client.ask()), self.pid(), "the worker that answers")
 
-    def stop(self):
+    def stop(self, status=0):
         self.process.kill(signal.SIGTERM)
-        equal(self.process.wait(), 0, "exit status of the supervisor")
+        equal(self.process.wait(), status, "exit status of the supervisor")
 
 
 def node(bed):

@@ -9,7 +9,7 @@ import stat
 
 from harness.checks import cases, check, equal, note, wait_until
 from harness.network import Client
-from runs import Run, script, worker_command
+from runs import PYTHON, Run, script, shares, worker_command
 
 
 def with_attack(bed, name):
@@ -97,6 +97,38 @@ def test_flood(bed):
     check(run_size() < before + (1 << 20), f"/run has grown from {before} to {run_size()} bytes")
     equal(run.log().count("the oldest lines are dropped"), 1, "reports of it")
     equal(run.stop(), 0, "exit status of the supervisor")
+    os.close(reader)
+
+
+# Prints 8 kB for each request, by the thread that serves.
+LOUD = PYTHON.replace("class Server(socketserver.ThreadingMixIn, ", "class Server(").replace(
+    "    def do_GET(self):\n", "    def do_GET(self):\n        os.write(1, b'x' * 8191 + b'\\n')\n")
+
+
+@cases("supervisor", "log process", "both")
+def test_not_frozen(bed, killed):
+    """Nothing reads what workers print, and they print much more than a pipe holds: none of them is
+    frozen with its turns, though the supervisor is killed, or the log process. After both, the next
+    supervisor lets them go on."""
+    fifo = bed.dir / "out.fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+    run = Run(bed, ["python3", script(bed, "loud.py", LOUD)],
+              under=["sh", "-c", f'exec "$@" >{fifo}', "-"])
+    pids = run.pids()
+    if killed != "log process":
+        run.kill_supervisor()
+    if killed != "supervisor":
+        kill_log(bed, run)
+    if killed == "log process":
+        run.process.wait_output("the log process has ended: it is started again")
+    if killed == "both":
+        run.start()
+    report = bed.load("-n", 200, "-c", 8)
+    equal((report["failed"], shares(report)), (0, [50] * 4), "failed requests, requests of each worker")
+    equal(run.pids(), pids, "pids")
+    bed.start("sh", "-c", f"exec cat {fifo} >/dev/null", name="cat")  # or `stop` waits for seconds
+    run.command_line("stop")
     os.close(reader)
 
 

@@ -10,10 +10,11 @@ import signal
 import socket
 import struct
 
+from harness.bed import PINS
 from harness.checks import Skip, cases, check, equal, wait_until
 from harness.network import PORT, Client
-from harness.servers import Worker, Workers
-from runs import Run, shares
+from harness.servers import Worker, Workers, listening_inodes
+from runs import Run, script, shares
 
 EVEN = [50] * 4
 SO_ATTACH_REUSEPORT_CBPF = 51
@@ -315,8 +316,8 @@ def test_foreign_off(bed):
     expect_even(bed)
 
 
-HIDDEN = (f"0.0.0.0:{PORT}: a listener with SO_REUSEPORT off may get all connections, and SO_REUSEPORT "
-          "can't be turned on again: no process that has the listener open")
+HIDDEN = (f"0.0.0.0:{PORT}: SO_REUSEPORT of a listener of no process, or of one that can't be seen in "
+          "/proc, was off, so that it could get all connections; it is on again")
 
 
 def hide_avoiding(bed, *prefix):
@@ -328,23 +329,29 @@ def hide_avoiding(bed, *prefix):
     return attacker
 
 
+def expect_no_pins(bed, attacker):
+    """The listener that no process has open is still there, and nothing of ours is."""
+    check(attacker.alive(), f"the attacker has ended: {attacker.output()}")
+    check(not PINS.exists(), f"pins are left: {list(PINS.rglob('*'))}")
+    check(listening_inodes(bed), "the listener that is open in no process is gone")
+
+
 def test_run_hidden(bed):
-    """A listener that avoids the program, and that no process has open, does not keep the program
-    away."""
+    """A listener that avoids the program, and that no process has open: it gets no connection after
+    the next check. No pins are left while it lives."""
     run = run_attackers(bed, "cbpf", "usr1")
     attacker = hide_avoiding(bed, "setpriv", "--reuid", "nobody", "--clear-groups")
     run.process.wait_output(
         "a classic BPF program had replaced the steering program, which is attached again")
     run.process.wait_output(HIDDEN)
-    check(in_force(bed)[1].startswith(BY["off"]), f"status: {in_force(bed)}")
-    attacker.kill(signal.SIGKILL)
     wait_until(lambda: in_force(bed) == (True, None), "in force again")
     expect_even(bed)
     equal(run.stop(), 0, "exit status of the supervisor")
+    expect_no_pins(bed, attacker)
 
 
 def test_attach_hidden(bed):
-    """`attach` puts the program back, and notes the same listener."""
+    """`attach` puts the program and the listener right; `detach` leaves no pins."""
     Workers(bed, workers=4)
     arguments = ["attach", "--workers", 4, "--service", "web"]
     bed.reuseportd(*arguments)
@@ -352,7 +359,72 @@ def test_attach_hidden(bed):
     check(in_force(bed)[1].startswith(BY["cbpf"]), f"status: {in_force(bed)}")
     again = bed.reuseportd(*arguments)
     check(AGAIN[False] in again.err and f"note: {HIDDEN}" in again.err, f"{again}")
-    check(in_force(bed)[1].startswith(BY["off"]), f"status: {in_force(bed)}")
-    attacker.kill(signal.SIGKILL)
-    wait_until(lambda: in_force(bed) == (True, None), "in force again")
+    equal(in_force(bed), (True, None), "in force again")
     expect_even(bed)
+    bed.reuseportd("detach")
+    expect_no_pins(bed, attacker)
+
+
+def test_first_attach_hidden(bed):
+    """The listener is hidden before the first `attach`, which needs the number of workers."""
+    Workers(bed, workers=4)
+    attacker = hide_avoiding(bed)
+    refused = bed.reuseportd("attach", "--workers", "any", status=1)
+    check(f"0.0.0.0:{PORT} " in refused.err and "5 listeners  worker, 1 in no process that can be seen"
+          in refused.err, f"{refused}")
+    refused = bed.reuseportd("attach", "--workers", "any", "--port", PORT, status=1)
+    check(f"0.0.0.0:{PORT}: 1 of 5 listeners can't be seen in /proc of any process" in refused.err
+          and "`--workers N` attaches the N workers that can be seen" in refused.err, f"{refused}")
+    done = bed.reuseportd("attach", "--workers", 4, "--service", "web")
+    check(f"note: 0.0.0.0:{PORT}: 1 of 5 listeners can't be seen" in done.err
+          and "it gets no connection" in done.err and HIDDEN in done.err, f"{done}")
+    expect_even(bed)
+    bed.reuseportd("detach")
+    expect_no_pins(bed, attacker)
+
+
+def test_detach_hidden(bed):
+    """All listeners of the service are hidden: `detach` reaches their group nevertheless."""
+    attacker = bed.start(*attack(bed, "hide", "usr1", PORT), name="attacker")
+    attacker.wait_output("ready")
+    bed.reuseportd("attach", "--workers", 1, "--service", "web")
+    attacker.kill(signal.SIGUSR1)
+    attacker.wait_output("hide: done")
+    done = bed.reuseportd("detach")
+    check("detached; the kernel's hash selects the worker again" in done.out and not done.err,
+          f"{done}")
+    expect_no_pins(bed, attacker)
+
+
+# A listener of [::] with SO_REUSEPORT, which it turns off.
+OUTSIDE = """
+import os, pwd, socket, time
+
+os.setuid(pwd.getpwnam("nobody").pw_uid)
+listener = socket.socket(socket.AF_INET6)
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+listener.bind(("::", %PORT%))
+listener.listen(10)
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
+print("ready", flush=True)
+time.sleep(1000)
+"""
+
+
+def test_outside_the_group(bed):
+    """A process of the workers' user listened before they did, and has turned SO_REUSEPORT off: the
+    kernel puts the workers into another group, and gives that listener all connections to [::]."""
+    outsider = bed.start("python3", script(bed, "outside.py", OUTSIDE), name="outsider")
+    outsider.wait_output("ready")
+    run = Run(bed, [bed.binary("worker"), "--port", PORT, "--no-reuseport", "--address", "::"], "--listen",
+              f"[::]:{PORT}", "--user", "nobody")
+    run.process.wait_output("it is not in the workers' group")
+    force, by = in_force(bed)
+    check(force is False and by.startswith(BY["off"]), f"status: {force}, {by}")
+    refused = bed.reuseportd("drain", 1, status=1)
+    check("outside the workers' group: end its process" in refused.err, f"{refused}")
+    outsider.kill(signal.SIGKILL)
+    wait_until(lambda: in_force(bed) == (True, None), "in force again")
+    report = bed.load("-n", 200, hosts=("::1",))
+    equal((report["failed"], shares(report)), (0, EVEN), "connections of each worker")
+    equal(run.stop(), 0, "exit status of the supervisor")

@@ -5,7 +5,8 @@ import os
 import pathlib
 import signal
 
-from harness.checks import Failure, cases, check, equal, wait_until
+from harness.bed import PINS
+from harness.checks import FULL, Failure, cases, check, equal, wait_until
 from harness.network import PORT, Client
 from harness.servers import Workers, listening_inodes
 
@@ -132,6 +133,19 @@ def test_listener(bed):
     s.stop()
 
 
+def test_avoiding_listener(bed):
+    """The lock of any listener, while one of the noisy service avoids the steering program: the
+    supervisor can't turn SO_REUSEPORT of that one on, and says why."""
+    s = Supervisor(bed, f"{bed.binary('attack')} steering cbpf usr1 8090", "listen = 0.0.0.0:8090")
+    start_attack(bed, "listener", PORT + 10).wait_output("stuck")
+    outside = attack_as(bed, "nobody", "steering", "off", "usr1", 8090)
+    outside.wait_output("ready")
+    outside.kill(signal.SIGUSR1)
+    s.process.wait_output("SO_REUSEPORT can't be turned on again: a process keeps a lock of the kernel")
+    s.check_quiet()
+    s.stop()
+
+
 def test_process_for_a_while(bed):
     """The lock of an epoll descriptor, until the supervisor has given up once: it puts the worker
     into its slot after that."""
@@ -170,23 +184,32 @@ def test_output_taken_over(bed):
     s.stop()
 
 
-def test_output_outside(bed):
-    """A process outside the service keeps that lock: the log process waits, and the worker can't end.
-    Both go on when the lock is free."""
+@cases("restart", *(["stop"] if FULL else []))  # `stop` gives the log process 20 seconds, too
+def test_output_outside(bed, command):
+    """A process outside the service keeps that lock: the log process waits, and the worker can't end,
+    also not by SIGKILL. Commands wait for it for some seconds only, and report it."""
     s = Supervisor(bed, f"{bed.binary('worker')} --port 8090 --no-reuseport", "listen = 8090",
                    "kill-timeout = 1s")
     device, folder = fuse(bed)
-    outside = attack_as(bed, "nobody", "stuck_fifo", device, folder,
-                        f"/proc/{bed.status(NOISY)['workers'][0]['pid']}/fd/1")
+    pid = bed.status(NOISY)["workers"][0]["pid"]
+    outside = attack_as(bed, "nobody", "stuck_fifo", device, folder, f"/proc/{pid}/fd/1")
     outside.wait_output("stuck")
-    restart = bed.start(bed.binary("reuseportd"), "restart", NOISY, 0, name="restart")
-    s.process.wait_output("has not ended after 1 s: SIGKILL")
-    for _ in range(2):
-        s.check_quiet()
-    check(restart.alive(), f"the restart has ended: {restart.output()}")
+    if command == "restart":
+        done = bed.reuseportd("restart", NOISY, 0, deadline=40)
+        check(f"pid {pid} has not ended 10 s after SIGKILL" in done.out + done.err, f"{done}")
+        check(bed.status(NOISY)["workers"][0]["pid"] != pid, "no worker was replaced")
+    else:
+        done = bed.reuseportd("stop", NOISY, status=1, deadline=60)
+        check(f"pid {pid} of a worker has not ended after SIGKILL" in done.err, f"{done}")
+        check(not (PINS / NOISY).exists(), "pins are left")
+    check(os.path.exists(f"/proc/{pid}"), "the worker has ended")
+    s.check_quiet()
     os.kill(fuse_server(bed), signal.SIGKILL)
-    equal(restart.wait(), 0, f"exit status of the restart: {restart.output()}")
-    s.stop()
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the worker ends")
+    s.stop(0 if command == "restart" else 1)
+    if command == "stop":
+        s.start()  # the name can be used again
+        s.stop()
 
 
 def test_network(bed):

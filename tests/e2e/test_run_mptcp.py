@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Programs that listen by MPTCP if possible, as Go programs since Go 1.24."""
 import pathlib
+import signal
 
-from harness.checks import Skip, check, equal, wait_until
+from harness.bed import PINS
+from harness.checks import Skip, cases, check, equal, wait_until
 from harness.network import PORT, Client
 from runs import PYTHON, Run, script
 
@@ -76,3 +78,49 @@ def test_attach(bed):
     check(f"slot 0: {ADVICE}" in result.err, f"{result}")
     with Client() as client:
         client.ask()
+
+
+OUTSIDER = LISTEN + """
+import os, pwd, signal
+os.setuid(pwd.getpwnam("nobody").pw_uid)
+sets = [signal.SIGUSR1]
+signal.pthread_sigmask(signal.SIG_BLOCK, sets)
+listener = listen(MPTCP)
+print("ready", flush=True)
+signal.sigwait(sets)
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
+print("off", flush=True)
+signal.sigwait(sets)
+"""
+
+
+@cases("run", "attach")
+def test_outsider(bed, command):
+    """A process of the workers' user joins the group by an MPTCP listener: it gets no connection, also
+    after it has turned SO_REUSEPORT off."""
+    outside = program(bed, OUTSIDER, reuseport=True)
+    serve = [bed.binary("attack"), "steering", "cbpf", "usr1", PORT]
+    if command == "run":
+        run = Run(bed, serve, "--listen", f"0.0.0.0:{PORT}", "--user", "nobody")
+    else:
+        for _ in range(4):
+            bed.start("setpriv", "--reuid", "nobody", "--clear-groups", *serve,
+                      name="server").wait_output("ready")
+        bed.reuseportd("attach", "--workers", 4, "--service", "web")
+    outsider = bed.start(*outside, name="outsider")
+    outsider.wait_output("ready")
+    outsider.kill(signal.SIGUSR1)
+    outsider.wait_output("off")
+    if command == "run":
+        run.process.wait_output("it is on again")
+    else:
+        done = bed.reuseportd("attach", "--workers", 4, "--service", "web")
+        check("it is on again" in done.err, f"{done}")
+    report = bed.load("-n", 400, "-c", 4, hosts=("127.0.0.1",))
+    equal((report["failed"], sorted(report["workers"].values())), (0, [100] * 4), "connections")
+    if command == "run":
+        run.reload()
+        equal(run.stop(), 0, "exit status of the supervisor")
+    else:
+        bed.reuseportd("detach")
+    check(not PINS.exists(), "pins are left")

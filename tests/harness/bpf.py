@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """bpf(2) and other system calls that Python has no function for."""
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -40,8 +41,10 @@ def open_ids(process, *fds):
     @fds."""
     folder = pathlib.Path(f"/proc/{process}/fdinfo")
     for name in fds or os.listdir(folder):
-        for kind, number in re.findall(r"(?m)^(prog|map|link)_id:\s*(\d+)",
-                                       (folder / str(name)).read_text()):
+        text = ""
+        with contextlib.suppress(FileNotFoundError):  # it has just been closed
+            text = (folder / str(name)).read_text()
+        for kind, number in re.findall(r"(?m)^(prog|map|link)_id:\s*(\d+)", text):
             yield kind, int(number)
 
 

@@ -4,6 +4,7 @@
 #include "base/escape.h"
 #include "cli/positional.h"
 #include "service/detach.h"
+#include "service/service_remove.h"
 #include "view/answer.h"
 #include "view/outcome_view.h"
 
@@ -17,10 +18,7 @@ int cmd_detach(struct invocation *i, struct error *err)
 	if (r < 0)
 		return r;
 	if (r == SERVICE_GROUPS_LEFT)
-		fprintf(stderr,
-		        "note: a group of service '%s' can't be identified or reached any more; "
-		        "it stays steered until its listeners close\n",
-		        result.name);
+		fprintf(stderr, "note: %s: " SERVICE_REMOVE_LEFT "\n", result.name);
 	if (result.notes)
 		escape_print_line(stderr, "note: %.*s", (int)strlen(result.notes) - 1,
 		                  result.notes);

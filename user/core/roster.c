@@ -66,7 +66,7 @@ unsigned int roster_count_pollers(const struct holder *rows, size_t n)
 	return pollers;
 }
 
-static int roster_compare_holders(const void *a, const void *b)
+int roster_compare_holders(const void *a, const void *b)
 {
 	const struct holder *x = a, *y = b;
 	int r = COMPARE(x->inode, y->inode);

@@ -42,6 +42,9 @@ struct roster {
 	int32_t *matrix; /* the memory of workers[].listeners */
 };
 
+/* Compares two holders by inode and pid, for qsort(). */
+int roster_compare_holders(const void *a, const void *b);
+
 /* Finds the holders of the listener @inode: a run of @rows, which must be in the order of their
  * inodes. */
 const struct holder *roster_find_holders(const struct holder *rows, size_t n, uint32_t inode,

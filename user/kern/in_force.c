@@ -5,7 +5,11 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "kern/listener_lookup.h"
 #include "kern/program.h"
+
+#define IN_FORCE_LOOKUPS 32
+#define IN_FORCE_FROM    40000 /* and the following ports of clients */
 
 static enum in_force_state in_force_judge(uint32_t is, uint32_t ours)
 {
@@ -24,6 +28,7 @@ void in_force_read(const struct groups *groups, const struct steer *steer, struc
 
 	groups_read(groups, &rows, &n, &ignored);
 	in_force_take(rows, n, steer, ret);
+	in_force_look_up(rows, n, steer, ret);
 }
 
 void in_force_take(const struct rpd_group_member *rows, size_t n, const struct steer *steer,
@@ -47,6 +52,33 @@ void in_force_take(const struct rpd_group_member *rows, size_t n, const struct s
 			continue;
 		ret->state[e] = in_force_judge(rows[i].program, ours[e]);
 		ret->program[e] = rows[i].program;
+	}
+}
+
+/* Whether the kernel finds one listener for all connections, which was not admitted. A member of
+ * the group that was not is found for some only, in whatever number there are. */
+static bool in_force_is_outside(const struct rpd_group_member *rows, size_t n,
+                                const struct rpd_endpoint *endpoint)
+{
+	uint64_t first = 0, cookie;
+
+	for (uint16_t i = 0; i < IN_FORCE_LOOKUPS; i++) {
+		if (listener_lookup(endpoint, IN_FORCE_FROM + i, &cookie) < 0 ||
+		    groups_find(rows, n, cookie) || (first && cookie != first))
+			return false;
+		first = cookie;
+	}
+	return true;
+}
+
+void in_force_look_up(const struct rpd_group_member *rows, size_t n, const struct steer *steer,
+                      struct in_force *it)
+{
+	for (unsigned int e = 0; e < it->n; e++) {
+		if (it->state[e] != IN_FORCE_OURS || it->avoided[e])
+			continue;
+		it->outside[e] = in_force_is_outside(rows, n, &steer->service->endpoints[e]);
+		it->avoided[e] = it->outside[e];
 	}
 }
 

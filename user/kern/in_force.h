@@ -24,7 +24,10 @@ struct in_force {
 	uint32_t program[RPD_ENDPOINT_MAX]; /* the other program: its id, or RPD_PROGRAM_CLASSIC */
 	bool avoided[RPD_ENDPOINT_MAX];     /* a listener may get all connections, whatever the
 	                                       program */
-	unsigned int n;                     /* endpoints */
+	/* The same, and the listener is not in the group: it had SO_REUSEPORT off when the first
+	 * worker began to listen. */
+	bool outside[RPD_ENDPOINT_MAX];
+	unsigned int n; /* endpoints */
 };
 
 /* Buffer size for in_force_describe(). */
@@ -38,6 +41,12 @@ void in_force_read(const struct groups *groups, const struct steer *steer, struc
 /* The same from rows that groups_read() has read. NULL: all is unknown. */
 void in_force_take(const struct rpd_group_member *rows, size_t n, const struct steer *steer,
                    struct in_force *ret);
+
+/* Looks whether a listener outside the group gets all connections. @rows: as above. Asks the kernel
+ * for each group that has our program, mostly once; the calling thread must be in the service's
+ * network namespace. */
+void in_force_look_up(const struct rpd_group_member *rows, size_t n, const struct steer *steer,
+                      struct in_force *it);
 
 /* Whether the endpoint's group has another program, or none. */
 bool in_force_lacks_program(const struct in_force *it, unsigned int endpoint);

@@ -61,14 +61,26 @@ static void socket_iterator_run(void *data)
 	it->rows.result = socket_iterator_read_rows(it);
 }
 
-int socket_iterator_read(int link, size_t row_size, void *ret, size_t *ret_n, struct error *err)
+static int socket_iterator_read_for(bool is_long, int link, size_t row_size, void *ret,
+                                    size_t *ret_n, struct error *err)
 {
 	_cleanup_close_ int fd = bpf_iter_create(link);
 	struct socket_iterator it = {.fd = fd, .row_size = row_size};
 	struct held_child_call call = {
-	        .run = socket_iterator_run, .keep = {fd, -1}, .max = HELD_MAX, .is_long = true};
+	        .run = socket_iterator_run, .keep = {fd, -1}, .max = HELD_MAX, .is_long = is_long};
 
 	if (fd < 0)
 		return error_set(err, -errno, "%s", strerror(errno));
 	return held_rows_read_sockets(&call, &it.rows, sizeof(it), row_size, ret, ret_n, err);
+}
+
+int socket_iterator_read(int link, size_t row_size, void *ret, size_t *ret_n, struct error *err)
+{
+	return socket_iterator_read_for(true, link, row_size, ret, ret_n, err);
+}
+
+int socket_iterator_read_soon(int link, size_t row_size, void *ret, size_t *ret_n,
+                              struct error *err)
+{
+	return socket_iterator_read_for(false, link, row_size, ret, ret_n, err);
 }

@@ -17,3 +17,7 @@
  * negative errno with @err set. Takes as long as the kernel goes on: not for an event loop.
  */
 int socket_iterator_read(int link, size_t row_size, void *ret, size_t *ret_n, struct error *err);
+
+/* The same, but gives up after some seconds. */
+int socket_iterator_read_soon(int link, size_t row_size, void *ret, size_t *ret_n,
+                              struct error *err);

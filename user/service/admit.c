@@ -175,14 +175,15 @@ static int admit_put_listener(struct service *service, unsigned int endpoint, un
 static int admit_attach_program(const struct service *service, unsigned int endpoint, int fd,
                                 const struct newcomer *newcomer)
 {
-	struct error ignored;
 	const int r = steer_borrowed_attach(&service->steer, endpoint, fd, newcomer->owner.id.pid);
+	struct in_force found;
 
-	if (r == -EPERM &&
-	    service_in_force_check_listeners(service, &newcomer->listeners[endpoint]->cookie, 1,
-	                                     &ignored) == 0)
-		return 0;
-	return r;
+	if (r != -EPERM)
+		return r;
+	service_in_force_read(service, &found);
+	return found.state[endpoint] == IN_FORCE_OURS || found.state[endpoint] == IN_FORCE_UNUSED
+	               ? 0
+	               : r;
 }
 
 /* Puts the borrowed listeners into the slot's cell. */

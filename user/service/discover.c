@@ -11,6 +11,8 @@
 #include "kern/sockdiag.h"
 #include "service/discover_report.h"
 
+#define DISCOVER_LISTED_MAX 32 /* ports in an error */
+
 void discover_found_free(struct discover_found *found)
 {
 	free(found->listeners);
@@ -37,13 +39,17 @@ int discover_add_note(struct discover_found *found, const char *text, struct err
  * SO_REUSEPORT (without it there can't be several on one address) and one process serves it.
  * Returns 1, or 0 with the reason in @err, or a negative errno with @err set.
  */
-static int discover_can_steer(const struct discover_scene *scene, const struct roster_group *group,
+static int discover_can_steer(struct discover_scene *scene, const struct roster_group *group,
                               const struct listener *first, struct error *err)
 {
 	int r;
 
 	if (group->n_listeners > 1)
 		return 1;
+	if (group->n_unowned) {
+		discover_report_unowned(group, "nothing can be steered to it", err);
+		return 0;
+	}
 	r = discover_scene_has_reuseport(scene, first, err);
 	if (r < 0 || (r > 0 && group->n_pollers <= 1))
 		return r;
@@ -51,50 +57,97 @@ static int discover_can_steer(const struct discover_scene *scene, const struct r
 	return 0;
 }
 
+/* Whether a process that can be seen has the listener open. */
+static bool discover_is_owned(const struct discover_found *found, const struct listener *listener)
+{
+	size_t held;
+
+	roster_find_holders(found->holders, found->n_holders, listener->inode, &held);
+	return held > 0;
+}
+
+/* Keeps the listeners of a group. If the user has said how many workers there are, those that no
+ * process has open are left out. */
+static int discover_keep_group(const struct discover_wanted *wanted,
+                               const struct roster_group *group, const struct listener *listeners,
+                               struct discover_found *found, struct error *err)
+{
+	struct error why;
+
+	for (size_t i = 0; i < group->n_listeners; i++)
+		if (!wanted->workers || discover_is_owned(found, &listeners[i]))
+			found->listeners[found->n_listeners++] = listeners[i];
+	if (!wanted->workers || !group->n_unowned)
+		return 0;
+	discover_report_unowned(group, "it gets no connection", &why);
+	return discover_add_note(found, why.text, err);
+}
+
 /* Keeps the listeners of one port that can be steered to, and notes why the others are left out. If
  * none is kept, the last reason is the error. */
-static int discover_keep_steerable(const struct discover_scene *scene,
-                                   const struct listener *listeners, size_t n,
-                                   struct discover_found *found, struct error *err)
+static int discover_keep_steerable(const struct discover_wanted *wanted,
+                                   struct discover_scene *scene, const struct listener *listeners,
+                                   size_t n, struct discover_found *found, struct error *err)
 {
-	struct roster all = {};
+	_cleanup_(roster_free) struct roster all = {};
 	struct error why = {};
 	int r = 0;
 
 	found->listeners = calloc(n + 1, sizeof(*found->listeners));
 	if (!found->listeners ||
-	    roster_build(listeners, n, scene->holders, scene->n_holders, &all) < 0)
+	    roster_build(listeners, n, found->holders, found->n_holders, &all) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
 	for (size_t g = 0, at = 0; r >= 0 && g < all.n_groups; at += all.groups[g++].n_listeners) {
 		const struct roster_group *group = &all.groups[g];
 
 		r = discover_can_steer(scene, group, &listeners[at], &why);
-		for (size_t i = 0; r > 0 && i < group->n_listeners; i++)
-			found->listeners[found->n_listeners++] = listeners[at + i];
-		if (r == 0)
+		if (r > 0)
+			r = discover_keep_group(wanted, group, &listeners[at], found, &why);
+		else if (r == 0)
 			r = discover_add_note(found, why.text, &why);
 	}
-	roster_free(&all);
 	if (r < 0 || found->n_listeners == 0)
 		return error_set(err, r < 0 ? r : -ENOTSUP, "%s", why.text);
 	return 0;
 }
 
-/* The workers of the @n listeners of one port. */
-static int discover_build(const struct discover_scene *scene, const struct listener *listeners,
-                          size_t n, struct discover_found *ret, struct error *err)
+/* The processes that have listeners of one port open. */
+static int discover_copy_holders(const struct discover_scene *scene,
+                                 const struct listener *listeners, size_t n,
+                                 struct discover_found *found)
 {
-	_cleanup_discover_found_ struct discover_found found = {
-	        .holders = calloc(scene->n_holders + 1, sizeof(*found.holders)),
-	        .n_holders = scene->n_holders,
-	};
-	int r;
+	for (size_t i = 0; i < n; i++) {
+		size_t held;
+		const struct holder *of = roster_find_holders(scene->holders, scene->n_holders,
+		                                              listeners[i].inode, &held);
+		struct holder *holders =
+		        reallocarray(found->holders, found->n_holders + held + 1, sizeof(*holders));
 
-	if (!found.holders)
-		return error_set(err, -ENOMEM, "out of memory");
-	if (scene->n_holders)
-		memcpy(found.holders, scene->holders, scene->n_holders * sizeof(*found.holders));
-	r = discover_keep_steerable(scene, listeners, n, &found, err);
+		if (!holders)
+			return -ENOMEM;
+		found->holders = holders;
+		if (held)
+			memcpy(holders + found->n_holders, of, held * sizeof(*of));
+		found->n_holders += held;
+	}
+	if (found->n_holders)
+		qsort(found->holders, found->n_holders, sizeof(*found->holders),
+		      roster_compare_holders);
+	return 0;
+}
+
+/* The workers of the @n listeners of one port. */
+static int discover_build(const struct discover_wanted *wanted, struct discover_scene *scene,
+                          const struct listener *listeners, size_t n, struct discover_found *ret,
+                          struct error *err)
+{
+	_cleanup_discover_found_ struct discover_found found = {};
+	int r = discover_copy_holders(scene, listeners, n, &found);
+
+	if (r == 0)
+		r = discover_keep_steerable(wanted, scene, listeners, n, &found, err);
+	else
+		error_set(err, r, "out of memory");
 	if (r < 0)
 		return r;
 	if (roster_build(found.listeners, found.n_listeners, found.holders, found.n_holders,
@@ -122,12 +175,11 @@ static int discover_check_owners(const struct discover_found *found, struct erro
 			        endpoint_format(&groups[0].endpoint, a, sizeof(a)),
 			        groups[0].endpoint.uid, b, groups[g].endpoint.uid);
 		if (groups[g].n_unowned > 0)
-			return error_set(
-			        err, -EPERM,
-			        "%zu listeners on %s belong to processes that can't be seen "
-			        "in /proc (another PID namespace?); run reuseportd where "
-			        "they can be seen",
-			        groups[g].n_unowned, b);
+			return discover_report_unowned(
+			        &groups[g],
+			        "`--workers N` attaches the N workers that can be seen, and the "
+			        "others get no connection; or run reuseportd where all can be seen",
+			        err);
 	}
 	return 0;
 }
@@ -164,12 +216,11 @@ static int discover_check_number(const struct discover_wanted *wanted,
 }
 
 /* The workers of one port, if they are what the user asked for. */
-static int discover_try_port(const struct discover_wanted *wanted,
-                             const struct discover_scene *scene, size_t first, size_t n,
-                             struct discover_found *ret, struct error *err)
+static int discover_try_port(const struct discover_wanted *wanted, struct discover_scene *scene,
+                             size_t first, size_t n, struct discover_found *ret, struct error *err)
 {
 	_cleanup_discover_found_ struct discover_found found = {};
-	int r = discover_build(scene, &scene->listeners[first], n, &found, err);
+	int r = discover_build(wanted, scene, &scene->listeners[first], n, &found, err);
 
 	if (r == 0)
 		r = discover_check_owners(&found, err);
@@ -182,16 +233,31 @@ static int discover_try_port(const struct discover_wanted *wanted,
 	return DISCOVER_FOUND;
 }
 
+/* The number of listeners of the largest group of one port. */
+static size_t discover_largest_group(const struct discover_scene *scene, size_t first, size_t n)
+{
+	size_t largest = 0, same = 0;
+
+	for (size_t i = first; i < first + n; i++) {
+		same = i > first && endpoint_equal(&scene->listeners[i].endpoint,
+		                                   &scene->listeners[i - 1].endpoint)
+		               ? same + 1
+		               : 1;
+		if (largest < same)
+			largest = same;
+	}
+	return largest;
+}
+
 /* Whether a port fits when the user named none. Then a single listener fits only if the user asked
- * for one worker. */
-static bool discover_port_fits(const struct discover_wanted *wanted,
-                               const struct discover_scene *scene, size_t first, size_t n,
-                               struct discover_found *ret)
+ * for one worker. The number comes first: examining a listener takes long. */
+static bool discover_port_fits(const struct discover_wanted *wanted, struct discover_scene *scene,
+                               size_t first, size_t n, struct discover_found *ret)
 {
 	_cleanup_discover_found_ struct discover_found found = {};
 	struct error ignored;
 
-	if ((n < 2 && wanted->workers != 1) ||
+	if (discover_largest_group(scene, first, n) < (wanted->workers ? wanted->workers : 2) ||
 	    (wanted->pid &&
 	     !discover_scene_holds(scene, wanted->pid, &scene->listeners[first], n)) ||
 	    discover_try_port(wanted, scene, first, n, &found, &ignored) != DISCOVER_FOUND ||
@@ -203,17 +269,23 @@ static bool discover_port_fits(const struct discover_wanted *wanted,
 }
 
 /* No port fits: lists all. Or several fit: lists those. */
-static int discover_no_choice(const struct discover_wanted *wanted,
-                              const struct discover_scene *scene, unsigned int fits,
-                              struct error *err)
+static int discover_no_choice(const struct discover_wanted *wanted, struct discover_scene *scene,
+                              unsigned int fits, struct error *err)
 {
+	unsigned int listed = 0;
+
 	discover_report_no_choice(wanted, scene, fits, err);
 	for (size_t i = 0, n; i < scene->n_listeners; i += n) {
 		_cleanup_discover_found_ struct discover_found found = {};
 
 		n = discover_scene_port_length(scene, i);
-		if (!fits || discover_port_fits(wanted, scene, i, n, &found))
-			discover_report_port(scene, i, n, err);
+		if (fits && !discover_port_fits(wanted, scene, i, n, &found))
+			continue;
+		if (listed++ == DISCOVER_LISTED_MAX) {
+			error_add(err, 0, "\n  and more");
+			break;
+		}
+		discover_report_port(scene, i, n, err);
 	}
 	if (fits)
 		return -ENOTUNIQ;
@@ -222,9 +294,8 @@ static int discover_no_choice(const struct discover_wanted *wanted,
 }
 
 /* Without a port: chooses the one port that has the workers that were asked for. */
-static int discover_choose_port(const struct discover_wanted *wanted,
-                                const struct discover_scene *scene, struct discover_found *ret,
-                                struct error *err)
+static int discover_choose_port(const struct discover_wanted *wanted, struct discover_scene *scene,
+                                struct discover_found *ret, struct error *err)
 {
 	_cleanup_discover_found_ struct discover_found best = {};
 	unsigned int fits = 0;
@@ -239,6 +310,8 @@ static int discover_choose_port(const struct discover_wanted *wanted,
 		discover_found_free(&best);
 		best = found;
 	}
+	if (discover_scene_is_full(scene))
+		return discover_scene_full_error(err);
 	if (fits != 1)
 		return discover_no_choice(wanted, scene, fits, err);
 	*ret = best;

@@ -26,6 +26,18 @@ int discover_report_shared(const struct roster_group *group, const char *comm, s
 	                 group->endpoint.port, comm, text);
 }
 
+int discover_report_unowned(const struct roster_group *group, const char *so, struct error *err)
+{
+	char text[ENDPOINT_TEXT_MAX];
+
+	return error_set(err, -EPERM,
+	                 "%s: %zu of %zu listeners can't be seen in /proc of any process: an "
+	                 "SCM_RIGHTS message that no process has received may hold it, or a "
+	                 "process of another PID namespace; %s",
+	                 endpoint_format(&group->endpoint, text, sizeof(text)), group->n_unowned,
+	                 group->n_listeners, so);
+}
+
 /* A line for each group: its endpoint, and how many listeners it has. */
 static void discover_report_list_groups(const struct roster *roster, struct error *err)
 {
@@ -40,6 +52,8 @@ static void discover_report_list_groups(const struct roster *roster, struct erro
 		          roster->n_workers ? roster->workers[0].owner.comm : "?");
 		if (group->n_pollers > 1)
 			error_add(err, 0, ", shared by %u processes", group->n_pollers);
+		if (group->n_unowned)
+			error_add(err, 0, ", %zu in no process that can be seen", group->n_unowned);
 		if (group->endpoint.uid != roster->groups[0].endpoint.uid)
 			error_add(err, 0, ", of another user");
 	}

@@ -12,6 +12,10 @@
  * process. Returns -ENOTSUP. */
 int discover_report_shared(const struct roster_group *group, const char *comm, struct error *err);
 
+/* Sets @err: no process can be seen that has some listeners of the group open. @so: what that
+ * means, or what to do. Returns -EPERM. */
+int discover_report_unowned(const struct roster_group *group, const char *so, struct error *err);
+
 /* Sets @err: the groups of the port do not have the same workers, as many as were asked for. */
 void discover_report_differ(const struct discover_wanted *wanted, const struct roster *roster,
                             struct error *err);

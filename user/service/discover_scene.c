@@ -8,9 +8,13 @@
 
 #include "base/cleanup.h"
 #include "core/endpoint.h"
+#include "core/roster.h"
 #include "kern/proc.h"
 #include "kern/proc_holders.h"
 #include "kern/sockdiag.h"
+
+/* Each takes a child (proc_duplicate_fd()), and any user may have thousands. */
+#define DISCOVER_ASKED_MAX 256
 
 void discover_scene_free(struct discover_scene *scene)
 {
@@ -82,35 +86,50 @@ bool discover_scene_holds(const struct discover_scene *scene, uint32_t pid,
 
 const char *discover_scene_comm(const struct discover_scene *scene, const struct listener *listener)
 {
-	for (size_t h = 0; h < scene->n_holders; h++)
-		if (scene->holders[h].inode == listener->inode)
-			return scene->holders[h].comm;
-	return "an unknown process";
+	size_t n;
+	const struct holder *of =
+	        roster_find_holders(scene->holders, scene->n_holders, listener->inode, &n);
+
+	return n ? of->comm : "an unknown process";
+}
+
+bool discover_scene_is_full(const struct discover_scene *scene)
+{
+	return scene->n_asked > DISCOVER_ASKED_MAX;
+}
+
+int discover_scene_full_error(struct error *err)
+{
+	return error_set(err, -E2BIG,
+	                 "there are too many listeners without others on their address to examine "
+	                 "each of them; name the port with --port, and the address with --address");
 }
 
 /* sock_diag doesn't report the option, so ask a duplicate. */
-int discover_scene_has_reuseport(const struct discover_scene *scene,
-                                 const struct listener *listener, struct error *err)
+int discover_scene_has_reuseport(struct discover_scene *scene, const struct listener *listener,
+                                 struct error *err)
 {
-	int r = 0;
+	size_t n;
+	const struct holder *of =
+	        roster_find_holders(scene->holders, scene->n_holders, listener->inode, &n);
+	int on = 0;
 
-	for (size_t h = 0; h < scene->n_holders; h++) {
-		const struct holder *holder = &scene->holders[h];
-		_cleanup_listener_ int fd = -1;
-		socklen_t n = sizeof(r);
+	if (scene->n_asked++ >= DISCOVER_ASKED_MAX)
+		return discover_scene_full_error(err);
+	for (const struct holder *holder = of; holder < of + n; holder++) {
+		_cleanup_listener_ int fd =
+		        proc_duplicate_fd(holder->id.pid, holder->fd, holder->inode, err);
+		socklen_t size = sizeof(on);
 
-		if (holder->inode != listener->inode)
-			continue;
-		fd = proc_duplicate_fd(holder->id.pid, holder->fd, holder->inode, err);
 		if (fd == -ESRCH || fd == -EBADF)
 			continue; /* the process or its descriptor has gone meanwhile */
 		if (fd < 0)
 			return fd;
-		if (getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &r, &n) < 0)
+		if (getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, &size) < 0)
 			return error_set(err, -errno,
 			                 "can't read SO_REUSEPORT of a listener of pid %u: %s",
 			                 holder->id.pid, strerror(errno));
-		return !!r;
+		return !!on;
 	}
 	return 0;
 }

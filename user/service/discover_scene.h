@@ -25,6 +25,7 @@ struct discover_scene {
 	size_t n_listeners;
 	struct holder *holders;
 	size_t n_holders;
+	unsigned int n_asked; /* listeners that discover_scene_has_reuseport() was called for */
 };
 
 #define _cleanup_discover_scene_ __attribute__((cleanup(discover_scene_free)))
@@ -48,8 +49,15 @@ bool discover_scene_holds(const struct discover_scene *scene, uint32_t pid,
 const char *discover_scene_comm(const struct discover_scene *scene,
                                 const struct listener *listener);
 
-/* Whether the listener has SO_REUSEPORT: 1 or 0, or a negative errno with @err set. */
-int discover_scene_has_reuseport(const struct discover_scene *scene,
-                                 const struct listener *listener, struct error *err);
+/* Whether the listener has SO_REUSEPORT: 1 or 0, or a negative errno with @err set. Fails when it
+ * was called for too many. */
+int discover_scene_has_reuseport(struct discover_scene *scene, const struct listener *listener,
+                                 struct error *err);
+
+/* Whether that was the case. */
+bool discover_scene_is_full(const struct discover_scene *scene);
+
+/* Sets @err: that was the case. Returns a negative errno. */
+int discover_scene_full_error(struct error *err);
 
 void discover_scene_free(struct discover_scene *scene);

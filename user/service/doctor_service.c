@@ -175,7 +175,7 @@ static int doctor_service_check_in_force(const struct service *service,
 		if (in_force_is_lost(&found, e))
 			r = doctor_checks_add(
 			        checks, CHECK_FAIL, name,
-			        service_in_force_remedy(service, remedy, sizeof(remedy)),
+			        service_in_force_remedy(service, &found, remedy, sizeof(remedy)),
 			        "not in force on %s: %s selects the worker",
 			        endpoint_format(&service->steer.service->endpoints[e], address,
 			                        sizeof(address)),

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -11,7 +12,6 @@
 #include "kern/events.h"
 #include "kern/in_force.h"
 #include "kern/steer.h"
-#include "kern/steer_borrowed.h"
 #include "service/in_force_rejoin.h"
 #include "service/service_endpoint.h"
 #include "service/service_in_force.h"
@@ -89,64 +89,73 @@ static int in_force_restore_programs(struct service *service, const struct in_fo
 /* --- listeners that avoid it */
 
 static void in_force_restore_say_rejoined(struct service *service, unsigned int endpoint,
-                                          uint32_t pid, struct in_force_restore_report *report)
+                                          const struct in_force_rejoined *rejoined,
+                                          struct in_force_restore_report *report)
 {
-	char address[ENDPOINT_TEXT_MAX], line[256];
+	char address[ENDPOINT_TEXT_MAX], whose[64], line[256];
 
 	if (in_force_restore_is_recent(report->said_rejoined_at[endpoint]))
 		return;
 	report->said_rejoined_at[endpoint] = clock_ns(CLOCK_MONOTONIC);
+	if (rejoined->pid)
+		snprintf(whose, sizeof(whose), "pid %u", rejoined->pid);
+	else
+		strcpy(whose, "no process, or of one that can't be seen in /proc,");
 	snprintf(line, sizeof(line),
-	         "%s: SO_REUSEPORT of a listener of pid %u was off, so that it could get all "
+	         "%s: SO_REUSEPORT of a listener of %s was off, so that it could get all "
 	         "connections; it is on again",
-	         in_force_restore_format(service, endpoint, address), pid);
+	         in_force_restore_format(service, endpoint, address), whose);
 	report->say(line, report->data);
 	events_note(&service->steer, RPD_EVENT_restored, RPD_NO_SLOT, 0, address);
 }
 
-static void in_force_restore_say_left(const struct service *service, unsigned int endpoint,
-                                      const struct in_force_rejoined *rejoined,
-                                      struct in_force_restore_report *report)
+/* @outside: only such listeners. */
+static void in_force_restore_say_failed(const struct service *service, const struct in_force *found,
+                                        bool outside, const char *why,
+                                        struct in_force_restore_report *report)
 {
-	char address[ENDPOINT_TEXT_MAX], why[256], line[512];
+	char address[ENDPOINT_TEXT_MAX], line[512];
 
-	if (rejoined->left_pid)
-		snprintf(why, sizeof(why), "pid %u has it open: %s", rejoined->left_pid,
-		         steer_borrowed_why(rejoined->left));
-	else
-		snprintf(why, sizeof(why),
-		         "no process that has the listener open can be seen in /proc; end the "
-		         "process of its user that hides it");
-	snprintf(line, sizeof(line),
-	         "%s: a listener with SO_REUSEPORT off may get all connections, and SO_REUSEPORT "
-	         "can't be turned on again: %s",
-	         in_force_restore_format(service, endpoint, address), why);
-	report->say(line, report->data);
+	for (unsigned int e = 0; e < found->n; e++) {
+		if (!found->avoided[e] || (outside && !found->outside[e]))
+			continue;
+		snprintf(line, sizeof(line),
+		         "%s: a listener with SO_REUSEPORT off may get all connections, and "
+		         "SO_REUSEPORT can't be turned on again: %.256s",
+		         in_force_restore_format(service, e, address), why);
+		report->say(line, report->data);
+	}
 }
 
-/* Returns the number of groups. A search takes long, and a listener that can't be reached would
- * cause one each time. */
-static int in_force_restore_rejoin(struct service *service, struct in_force_restore_report *report)
+/* Returns the number of groups. A listener that can't be changed would keep us busy each time. */
+static int in_force_restore_rejoin(struct service *service, const struct in_force *found,
+                                   struct in_force_restore_report *report)
 {
 	struct in_force_rejoined rejoined[RPD_ENDPOINT_MAX];
-	struct error ignored;
+	struct error why;
 	int n = 0;
 
 	if (in_force_restore_is_recent(report->failed_at))
 		return 0;
-	if (in_force_rejoin(service, rejoined, &ignored) < 0)
+	if (in_force_rejoin(service, rejoined, &why) < 0) {
+		in_force_restore_say_failed(service, found, false, why.text, report);
 		report->failed_at = clock_ns(CLOCK_MONOTONIC);
-	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
-		if (rejoined[e].pid) {
-			in_force_restore_say_rejoined(service, e, rejoined[e].pid, report);
-			n++;
-		}
-		if (rejoined[e].left) {
-			in_force_restore_say_left(service, e, &rejoined[e], report);
-			report->failed_at = clock_ns(CLOCK_MONOTONIC);
-		}
+		return 0;
 	}
-	return n;
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
+		if (!rejoined[e].n)
+			continue;
+		in_force_restore_say_rejoined(service, e, &rejoined[e], report);
+		n++;
+	}
+	if (n)
+		return n;
+	in_force_restore_say_failed(service, found, true,
+	                            "it is not in the workers' group, because it was off when they "
+	                            "began to listen; end its process",
+	                            report);
+	report->failed_at = clock_ns(CLOCK_MONOTONIC);
+	return 0;
 }
 
 static bool in_force_restore_is_avoided(const struct in_force *found)
@@ -165,9 +174,11 @@ int in_force_restore(struct service *service, const struct rpd_group_member *row
 	int r, rejoined = 0;
 
 	in_force_take(rows, n, &service->steer, &found);
+	if (service->reachable)
+		in_force_look_up(rows, n, &service->steer, &found);
 	r = in_force_restore_programs(service, &found, own, report, err);
 	if (in_force_restore_is_avoided(&found))
-		rejoined = in_force_restore_rejoin(service, report);
+		rejoined = in_force_restore_rejoin(service, &found, report);
 	return r < 0 ? r : r + rejoined;
 }
 

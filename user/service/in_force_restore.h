@@ -16,7 +16,7 @@ struct in_force_restore_report {
 	void *data;
 	/* CLOCK_MONOTONIC, ns; 0 = never */
 	int64_t said_at[RPD_ENDPOINT_MAX], said_rejoined_at[RPD_ENDPOINT_MAX];
-	int64_t failed_at; /* a listener could not be put right: for a minute, none is searched */
+	int64_t failed_at; /* SO_REUSEPORT could not be turned on: for a minute, it is not tried */
 };
 
 /*

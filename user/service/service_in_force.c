@@ -19,14 +19,28 @@ void service_in_force_read(const struct service *service, struct in_force *ret)
 		*ret = (struct in_force){.n = service->steer.service->n_endpoints};
 }
 
-const char *service_in_force_remedy(const struct service *service, char *buf, size_t size)
+static bool service_in_force_is_outside(const struct in_force *found)
+{
+	for (unsigned int e = 0; found && e < found->n; e++)
+		if (found->outside[e])
+			return true;
+	return false;
+}
+
+const char *service_in_force_remedy(const struct service *service, const struct in_force *found,
+                                    char *buf, size_t size)
 {
 	const struct rpd_service *info = service->steer.service;
 	const uint32_t supervisor = service_supervisor_pid(service);
 	char workers[16];
 
 	snprintf(workers, sizeof(workers), info->n_workers ? "%u" : "any", info->n_workers);
-	if (supervisor)
+	if (service_in_force_is_outside(found))
+		snprintf(buf, size,
+		         "it is a foreign listener (`reuseportd status %s`) outside the workers' "
+		         "group: end its process",
+		         service->pins.service);
+	else if (supervisor)
 		snprintf(buf, size, "its supervisor (pid %u) attaches ours again within seconds",
 		         supervisor);
 	else if (service_is_run(service))
@@ -42,8 +56,8 @@ const char *service_in_force_remedy(const struct service *service, char *buf, si
 }
 
 /* @by: what selects the worker. */
-static int service_in_force_lost_error(const struct service *service, unsigned int endpoint,
-                                       const char *by, struct error *err)
+static int service_in_force_lost_error(const struct service *service, const struct in_force *found,
+                                       unsigned int endpoint, const char *by, struct error *err)
 {
 	char address[ENDPOINT_TEXT_MAX], remedy[256];
 
@@ -52,7 +66,7 @@ static int service_in_force_lost_error(const struct service *service, unsigned i
 	                 "so weights, shares and drains have no effect\n%s",
 	                 endpoint_format(&service->steer.service->endpoints[endpoint], address,
 	                                 sizeof(address)),
-	                 by, service_in_force_remedy(service, remedy, sizeof(remedy)));
+	                 by, service_in_force_remedy(service, found, remedy, sizeof(remedy)));
 }
 
 static int service_in_force_require_by(const struct service *service,
@@ -66,7 +80,7 @@ static int service_in_force_require_by(const struct service *service,
 	service_in_force_read(service, &found);
 	for (unsigned int e = 0; e < found.n; e++)
 		if (is_lost(&found, e))
-			return service_in_force_lost_error(service, e,
+			return service_in_force_lost_error(service, &found, e,
 			                                   in_force_describe(&found, e, text), err);
 	return 0;
 }
@@ -93,7 +107,7 @@ int service_in_force_check_member(const struct service *service, const struct rp
 	ours = program_id(service->steer.endpoints[row->endpoint].prog_fd);
 	if (row->program == ours && !row->avoids)
 		return 0;
-	return service_in_force_lost_error(service, row->endpoint,
+	return service_in_force_lost_error(service, NULL, row->endpoint,
 	                                   in_force_describe_row(row, ours, text), err);
 }
 

@@ -16,8 +16,10 @@
 /* As in_force_read(). If the network namespace can't be entered, all is unknown. */
 void service_in_force_read(const struct service *service, struct in_force *ret);
 
-/* Writes what puts our program back, as the end of a sentence. Returns @buf. */
-const char *service_in_force_remedy(const struct service *service, char *buf, size_t size);
+/* Writes what puts our program back, as the end of a sentence. @found: NULL = what is lost is in
+ * the group. Returns @buf. */
+const char *service_in_force_remedy(const struct service *service, const struct in_force *found,
+                                    char *buf, size_t size);
 
 /* Refuses a change of the schedule that would have no effect. Returns 0 also if it is unknown what
  * is in force, or -EBUSY with @err set. */

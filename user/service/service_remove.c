@@ -7,7 +7,9 @@
 #include "kern/conns.h"
 #include "kern/groups.h"
 #include "kern/http.h"
+#include "kern/own_listener.h"
 #include "kern/pins.h"
+#include "kern/rejoin.h"
 #include "kern/sockdiag.h"
 #include "kern/steer.h"
 #include "kern/steer_borrowed.h"
@@ -26,6 +28,19 @@ static void service_remove_close_groups(struct service_group groups[RPD_ENDPOINT
 		cleanup_close(&groups[e].fd);
 }
 
+/* No process has a member of the group open, or none that can be reached: a message that no process
+ * has received may have it. Joins the group for a moment instead. The kernel lets no listener join
+ * if a member has SO_REUSEPORT off. */
+static int service_remove_join(struct service *service, unsigned int endpoint)
+{
+	_cleanup_free_ struct rpd_rejoined *rows = NULL;
+	struct error ignored;
+	size_t n;
+
+	rejoin(&service->steer, &rows, &n, &ignored);
+	return own_listener_open(&service->steer.service->endpoints[endpoint], -1, &ignored);
+}
+
 /* Borrows a member of each group, to take the program off the group. A group without a member has
  * no program. */
 static int service_remove_borrow(struct service *service, struct service_group *groups,
@@ -40,13 +55,19 @@ static int service_remove_borrow(struct service *service, struct service_group *
 		        .fd = fds[e],
 		        .unreached = fds[e] < 0 && steer_has_endpoint(&service->steer, e),
 		};
-	for (unsigned int e = 0; r >= 0 && e < RPD_ENDPOINT_MAX; e++) {
+	for (unsigned int e = 0; r == 0 && e < RPD_ENDPOINT_MAX; e++) {
+		int borrowed;
+
 		if (!groups[e].unreached)
 			continue;
-		r = service_endpoint_borrow(service, e, &groups[e].fd, err);
-		groups[e].unreached = r < 0;
+		borrowed = service_endpoint_borrow(service, e, &groups[e].fd, err);
+		if (borrowed < 0 && service->reachable)
+			borrowed = groups[e].fd = service_remove_join(service, e);
+		groups[e].unreached = borrowed < 0;
+		if (borrowed < 0 && !service->reachable)
+			r = borrowed;
 	}
-	return r < 0 ? r : 0;
+	return r;
 }
 
 /* Does the same if the pinned maps no longer name the endpoints: then the listeners in the pinned
@@ -93,6 +114,8 @@ static void service_remove_release(struct service *service, struct service_group
 		if (groups[e].fd >= 0 && found->state[e] != IN_FORCE_REPLACED) {
 			groups[e].unreached =
 			        steer_borrowed_detach(&service->steer, groups[e].fd) < 0;
+			cleanup_close(&groups[e].fd); /* ours would get connections */
+			groups[e].fd = -1;
 			attached = true;
 		}
 	if (attached && grace_prepare(&service->grace, &ignored) == 0)

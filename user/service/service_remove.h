@@ -10,10 +10,15 @@
 
 enum service_remove_outcome {
 	SERVICE_REMOVED,
-	/* Only with force: the pins are removed, but a group is unknown or could not be reached,
+	/* The pins are removed, but a group is unknown (only with force) or could not be reached,
 	 * and keeps its program until its listeners close. */
 	SERVICE_GROUPS_LEFT,
 };
+
+/* SERVICE_GROUPS_LEFT, for messages. */
+#define SERVICE_REMOVE_LEFT                                                                        \
+	"a group can't be identified or reached any more; it stays steered until its listeners "   \
+	"close"
 
 /*
  * Takes our program off every group and removes all pins of a locked service. A program that has

@@ -149,6 +149,7 @@ static int worker_stats_take_groups(const struct service *service, const struct 
 	if (r < 0)
 		return r;
 	in_force_take(rows, n, &service->steer, &stats->in_force);
+	in_force_look_up(rows, n, &service->steer, &stats->in_force);
 	for (size_t i = 0; i < n; i++)
 		for (size_t slot = 0; rows[i].under_way && slot < stats->n_slots; slot++)
 			if (observed_is_in_slot(observed, slot, rows[i].cookie))

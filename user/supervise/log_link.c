@@ -45,7 +45,7 @@ struct log_link {
 	int64_t started_at, pause;
 	struct log_link_worker *workers;
 	bool slow; /* an answer is late */
-	bool ending, ended;
+	bool ending, killed, ended;
 	struct log_message_tail tail;
 };
 
@@ -137,8 +137,7 @@ static int log_link_start(struct log_link *link, struct error *err)
 {
 	_cleanup_close_ int dir = open(link->sup->run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_close_ int theirs = -1;
-	const int room = ROOM_BYTES;
-	int pair[2], r;
+	int pair[2], r, room = ROOM_BYTES;
 
 	if (dir < 0 ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
@@ -446,8 +445,17 @@ const char *log_link_tail(const struct worker *w)
 
 static int log_link_on_end_of_time(sd_event_source *source, uint64_t now, void *data)
 {
-	cgroup_kill(((struct log_link *)data)->cgroup_fd);
-	return 0;
+	struct log_link *link = data;
+
+	if (link->killed) { /* the kernel holds it, as worker_give_up() says */
+		report_line(link->sup, "the log process has not ended after SIGKILL: it is left");
+		link->ended = true;
+		report_change(link->sup);
+	}
+	link->killed = true;
+	cgroup_kill(link->cgroup_fd);
+	sd_event_source_set_time_relative(source, END_NS / 3000);
+	return link->ended ? 0 : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
 bool log_link_end(struct supervisor *sup)

@@ -147,6 +147,7 @@ void setup_remove(struct supervisor *sup)
 	const char *left = NULL;
 	char path[PATH_MAX];
 	struct error err = {};
+	int r;
 
 	remake_free(sup->remake);
 	sup->remake = NULL;
@@ -165,13 +166,23 @@ void setup_remove(struct supervisor *sup)
 		unlink(path);
 	}
 	setup_remove_dir(sup);
-	if (service_lock(&sup->service, &service, &err) < 0 ||
-	    service_remove(service, false, NULL, &err) < 0) {
+	r = service_lock(&sup->service, &service, &err);
+	if (r == 0)
+		r = service_remove(service, false, NULL, &err);
+	if (r == SERVICE_GROUPS_LEFT)
+		log_line("%s: " SERVICE_REMOVE_LEFT, sup->name);
+	if (r < 0) {
 		error_add(&err, 0,
 		          "\nthe workers are stopped, but the service's pins are left; `reuseportd "
 		          "stop %s` removes them",
 		          sup->name);
 		log_line("%s: %s", sup->name, err.text);
+		sup->status = EXIT_REFUSED;
+		left = err.text;
+	}
+	if (sup->left_behind && !left) {
+		error_set(&err, 0, "pid %u of a worker has not ended after SIGKILL",
+		          sup->left_behind);
 		sup->status = EXIT_REFUSED;
 		left = err.text;
 	}

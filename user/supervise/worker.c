@@ -34,6 +34,9 @@
 /* How often it is tried again to put a worker into its slot, and after what time, which doubles. */
 #define LATER_MAX 4
 #define LATER_NS  (NS_PER_S / 2)
+/* How long a worker that was sent SIGKILL may take to end. A lock of the kernel that another
+ * process keeps, such as that of a pipe that the worker has open, can hold it for ever. */
+#define END_NS (10 * NS_PER_S)
 
 /* --- its end */
 
@@ -193,6 +196,19 @@ static void worker_release(struct worker *w)
 	report_change(sup);
 }
 
+/* Leaves its processes alone. */
+static void worker_give_up(struct worker *w)
+{
+	report_line(
+	        w->sup,
+	        "slot %u: pid %u has not ended %d s after SIGKILL: the kernel holds it, because "
+	        "another process keeps a lock, for example; it is left behind",
+	        w->slot, w->pid, (int)(END_NS / NS_PER_S));
+	if (w->sup->stopping)
+		w->sup->left_behind = w->pid;
+	worker_event(w, WORKER_EVENT_EMPTY);
+}
+
 /* --- its timer */
 
 /* The rest of the time that it has to become ready. */
@@ -253,6 +269,9 @@ static int worker_on_timer(sd_event_source *source, uint64_t now, void *data)
 		report_line(w->sup, "slot %u: pid %u has not ended after %g s: SIGKILL", w->slot,
 		            w->pid, (double)config->kill_timeout / NS_PER_S);
 		worker_event(w, WORKER_EVENT_KILL);
+		break;
+	case WORKER_KILLING:
+		worker_give_up(w);
 		break;
 	default:
 		break;
@@ -377,8 +396,10 @@ static void worker_act(struct worker *w, unsigned int actions)
 		worker_send_stop(w);
 	if (actions & WORKER_ARM_KILL)
 		worker_arm(w, config->kill_timeout);
-	if (actions & WORKER_KILL_TREE)
+	if (actions & WORKER_KILL_TREE) {
 		cgroup_kill(w->cgroup_fd);
+		worker_arm(w, END_NS);
+	}
 	if (actions & (WORKER_FAILED | WORKER_DIED))
 		w->sup->events->lost(w);
 	if (actions & WORKER_ADMIT)

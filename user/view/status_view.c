@@ -49,7 +49,7 @@ static void status_view_add_endpoints(struct json_object *to, const struct servi
 
 	if (in_force_find_lost(found) >= 0)
 		json_build_text(to, "remedy",
-		                service_in_force_remedy(service, remedy, sizeof(remedy)));
+		                service_in_force_remedy(service, found, remedy, sizeof(remedy)));
 	for (unsigned int i = 0; i < info->n_endpoints; i++) {
 		const struct rpd_endpoint *e = &info->endpoints[i];
 

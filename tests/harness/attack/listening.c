@@ -2,12 +2,18 @@
 /* Listeners without end, each of which a supervisor may want to look at. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "attack.h"
+
+static bool listening_shares; /* SO_REUSEPORT */
 
 /* Returns the listener, or -1. @address_of_loopback: in host order. @port: 0 = any. */
 static int listening_open_at(unsigned int address_of_loopback, unsigned int port)
@@ -17,8 +23,10 @@ static int listening_open_at(unsigned int address_of_loopback, unsigned int port
 	        .sin_port = htons((uint16_t)port),
 	        .sin_addr.s_addr = htonl(address_of_loopback),
 	};
-	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 
+	if (listening_shares)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 	if (fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
 	    listen(fd, 1) == 0)
 		return fd;
@@ -68,4 +76,39 @@ ATTACK(keep_listeners)
 		close(listening_open(0));
 		usleep(10000);
 	}
+}
+
+/* Keeps two listeners on each of the given number of ports, from 20000: of one group, or if
+ * @arguments[1] is "addresses", of two. Or, if it is "join", in the group of port @arguments[2].
+ * Each process has few enough for its file limit. */
+ATTACK(keep_ports)
+{
+	enum { AT_ONCE = 200 };
+	const unsigned int n = arguments[0] ? (unsigned int)atoi(arguments[0]) : 0;
+	const char kind = arguments[1] ? arguments[1][0] : 'g';
+	unsigned int i = 0;
+
+	listening_shares = true;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (; i < n; i++) {
+		const unsigned int port =
+		        kind == 'j' ? (unsigned int)atoi(arguments[2]) : 20000 + i;
+
+		if (i && i % AT_ONCE == 0 && fork() > 0)
+			break; /* the child has the rest */
+		if (i && i % AT_ONCE == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			closefrom(3);
+		}
+		for (unsigned int twice = 0; twice < 2; twice++)
+			listening_open_at(kind == 'j' ? INADDR_ANY
+			                              : INADDR_LOOPBACK + (kind == 'a' && twice),
+			                  port);
+	}
+	if (i == n) {
+		puts("ready");
+		fflush(stdout);
+	}
+	for (;;)
+		pause();
 }
