@@ -6,7 +6,7 @@ import os
 import pathlib
 import signal
 
-from harness.checks import check, equal, wait_until
+from harness.checks import Failure, check, equal, wait_until
 from runs import SERVICE, Run
 
 WORKERS = 4
@@ -43,9 +43,21 @@ class Deploys(Run):
             return all(seen[key] == value for key, value in members.items())
         try:
             wait_until(is_so, f"the deployment has {members}", deadline, 0.05)
-        except AssertionError as failure:
-            raise type(failure)(f"{failure}\n{json.dumps(seen)}\n{self.log()}") from None
+        except Failure as failure:
+            raise Failure(f"{failure}\n{self.explain(seen)}") from None
         return seen
+
+    def explain(self, rollout):
+        """What a failure needs to know of a deployment, its reason above all."""
+        logs = [process.output() for process in self.bed.processes if process.name.startswith("run-")]
+        return f"{rollout['reason']}\n{json.dumps(rollout)}\n{''.join(logs)}"
+
+    def check_outcome(self, wanted):
+        """Checks the outcome of the last deployment; returns it."""
+        rollout = self.rollout()
+        check(rollout["outcome"] == wanted,
+              f"{rollout['new']} is {rollout['outcome']}, not {wanted}: {self.explain(rollout)}")
+        return rollout
 
     def versions(self):
         """The version of each worker in a slot."""

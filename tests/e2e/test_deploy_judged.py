@@ -67,9 +67,8 @@ def test_bad_version(bed, case):
     # To leak takes time. What is shown is that the end, or the size, is found.
     more = ("--tolerate", 20) if kind == "leaks" else ()
     text = run.deploy_version(fault.new, "--wait", *more, status=4).err
-    rollout = run.rollout()
-    equal((rollout["outcome"], rollout["verdict"], rollout["share"], rollout["step"]),
-          ("aborted", "bad", 0, 1), "the end")
+    rollout = run.check_outcome("aborted")
+    equal((rollout["verdict"], rollout["share"], rollout["step"]), ("bad", 0, 1), "the end")
     # Lines that the worker has printed are indented there.
     check(" ".join(rollout["reason"].split()) in " ".join(text.split()),
           f"the reason {rollout['reason']} in: {text}")
@@ -93,14 +92,16 @@ def test_as_bad_as_before(bed):
     is aborted; in fact, of a thousand two (test_verdict_runs.c)."""
     run = Judged(bed, "express", "errors", 0.02)
     confidence = "99%" if FULL else "99.9%"
-    outcomes = collections.Counter()
+    outcomes, reasons = collections.Counter(), []
     for i in range(20 if FULL else 1):
         run.deploy_version(0.02, "--label", f"v{i + 2}", "--min-samples", "50", "--confidence",
                            confidence, steps="10% 3s, 50% 3s")
         wait_until(lambda: run.rollout()["outcome"], "the deployment ends", 120)
-        outcomes[run.rollout()["outcome"]] += 1
+        rollout = run.rollout()
+        outcomes[rollout["outcome"]] += 1
+        reasons.append(rollout["reason"])
     note(f"2 % and 2 %: {dict(outcomes)}")
-    check(outcomes["promoted"] >= (18 if FULL else 1), f"outcomes: {outcomes}")
+    check(outcomes["promoted"] >= (18 if FULL else 1), f"outcomes: {outcomes}: {reasons}")
     report = run.load.stop()
     equal(report["failed"], report["bad_answer"], f"failed connections: {report}")
 

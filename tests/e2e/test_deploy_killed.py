@@ -3,7 +3,7 @@
 import os
 import signal
 
-from deploys import QUICK, Deploys, deploy_canary, restart
+from deploys import QUICK, Deploys, deploy_canary, kill_and_restart, restart
 from harness.checks import cases, check, equal, note, timeout, wait_until
 from runs import worker_command
 from stops import STOP, kind_of
@@ -55,6 +55,48 @@ def test_one_worker(bed):
         equal(it.run.versions(), ["v1"], "versions")
         it.run.kill_supervisor()
     note(f"killed at {len(stops)} stops")
+
+
+@timeout(240)
+def test_killed_often(bed):
+    """Supervisors that are killed and restarted all the time don't make more of the same evidence:
+    it takes four looks, with a second between two of them."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=2)
+    load = bed.start_load("-c", "16", "--rate", "500")
+    deploy_canary(run, "--warm-up", "0", steps="5% 600s", command=worker_command(bed, "--reset", 1))
+    run.wait_for(step=1)
+    kills = 0
+    while not run.rollout()["outcome"]:
+        kill_and_restart(run)
+        kills += 1
+    rollout = run.check_outcome("aborted")
+    seconds = rollout["ended_at"] - rollout["step_began_at"]
+    note(f"{kills} kills in {seconds:.1f} s: {rollout['reason']}")
+    check("reset connections" in rollout["reason"], rollout)
+    check(seconds > 3.5, f"aborted after {seconds} s: {rollout}")
+    load.stop()
+
+
+@timeout(240)
+def test_supersede_without_old_worker(bed):
+    """Without a worker of the old version, a deployment that is to supersede is refused, and nothing
+    is touched: to abort the other one would leave no worker."""
+    run = Deploys(bed, worker_command(bed), *QUICK, "--restart-delay", "60s", workers=2)
+    old = run.pids()
+    deploy_canary(run, steps="50% pause")
+    run.wait_for(step=1, phase="paused")
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == 1, "the old workers have ended", 60)
+    before = run.pids()
+    text = run.deploy("--supersede", "--label", "v3", status=1).err
+    check("the deployment of 'v2' can't be rolled back: no worker of the old version lives" in text
+          and "promote --full" in text, text)
+    run.wait_for(step=1, phase="paused", new="v2")
+    equal(run.pids(), before, "workers")
+    equal(bed.load("-n", 100, "-c", 4)["ok"], 100, "connections that were answered")
+    run.command_line("promote", "--full")
+    run.wait_for(new="v2", outcome="promoted")
 
 
 @timeout(240)

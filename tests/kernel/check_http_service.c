@@ -3,6 +3,7 @@
  * for which version, and that nothing is left afterwards. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,11 +14,13 @@
 #include "base/cleanup.h"
 #include "beds/cgroup_bed.h"
 #include "beds/http_bed.h"
+#include "beds/run_client.h"
 #include "beds/run_worker.h"
 #include "check/check.h"
 #include "core/schedule_edit.h"
 #include "kern/cgroup_tree.h"
 #include "kern/http.h"
+#include "kern/own_listener.h"
 #include "service/generation.h"
 #include "service/observe.h"
 #include "service/response_stats.h"
@@ -57,12 +60,17 @@ static unsigned long long of_version(const char *label)
 	return count.of[2];
 }
 
-static unsigned long long of_worker(void)
+static unsigned long long of_generation(unsigned int generation)
 {
 	struct response_count count;
 
-	CHECK_EQ(response_stats_of_generation(&run_service, 0, &count, NULL), 0);
+	CHECK_EQ(response_stats_of_generation(&run_service, generation, &count, NULL), 0);
 	return count.of[2];
+}
+
+static unsigned long long of_worker(void)
+{
+	return of_generation(0);
 }
 
 /* How many programs are attached to the cgroup. */
@@ -188,6 +196,38 @@ static void generation_that_is_given_out_again(void)
 	visit(&bed, 2);
 	CHECK_EQ(of_worker(), 2);
 	CHECK_EQ(of_version(RPD_FIRST_LABEL), 5);
+}
+
+/* Its request came to the first worker, and the second one accepts it. */
+static void connection_that_migrates(void)
+{
+	_cleanup_http_bed_ struct http_bed bed;
+	struct pollfd poll_fd = {.events = POLLIN};
+	_cleanup_close_ int second = -1;
+	struct http_pair pair;
+	struct error err;
+	char text[sizeof(GET)];
+
+	http_bed_begin(&bed, AF_INET, false);
+	pair.client = run_client_connect(&bed.endpoint);
+	CHECK(pair.client >= 0);
+	CHECK_EQ(send(pair.client, GET, sizeof(GET) - 1, MSG_NOSIGNAL), sizeof(GET) - 1);
+	CHECK_UNTIL(own_listener_queue_length(bed.listener) == 1);
+	second = own_listener_open(&bed.endpoint, bed.cgroup, &err);
+	CHECK_MSG(second >= 0, "%s", err.text);
+	http_bed_admit(1, second);
+	responses_set_version(&run_service, 1, RPD_FIRST_LABEL);
+	http_bed_end(&bed);
+	poll_fd.fd = second;
+	CHECK_EQ(poll(&poll_fd, 1, DEADLINE_S * 1000), 1);
+	pair.server = accept4(second, NULL, NULL, SOCK_CLOEXEC);
+	CHECK(pair.server >= 0);
+	CHECK_EQ(recv(pair.server, text, sizeof(text), 0), sizeof(GET) - 1);
+	http_bed_send(pair.server, pair.client, OK, sizeof(OK) - 1);
+	exchange(&pair, 2);
+	CHECK_EQ(of_generation(0), 0);
+	CHECK_EQ(of_generation(1), 3);
+	http_bed_close(&pair);
 }
 
 static void began_later_and_ended(void)
@@ -321,6 +361,7 @@ int main(int argc, char **argv)
 	        CHECK_CASE(label_changes_the_version),
 	        CHECK_CASE(former_worker_keeps_its_version),
 	        CHECK_CASE(generation_that_is_given_out_again),
+	        CHECK_CASE(connection_that_migrates),
 	        CHECK_CASE(began_later_and_ended),
 	        CHECK_CASE(half_made_is_removed),
 	        CHECK_CASE(nothing_is_left_of_a_removed_service),

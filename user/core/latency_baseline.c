@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "core/latency_baseline.h"
 
+#include <stdbool.h>
+
 #define LATENCY_BASELINE_ABOVE 10 /* samples above the quantile */
 
 uint64_t latency_baseline_samples(unsigned int percent)
@@ -50,6 +52,14 @@ static struct verdict_count latency_baseline_above(const struct latency_baseline
 	};
 }
 
+/* The histograms have begun at 0 again, or have lost a part. */
+static bool latency_baseline_fell(const struct latency_baseline *baseline,
+                                  const struct verdict_pair *now)
+{
+	return verdict_fell(&now->new, &baseline->before.new) ||
+	       verdict_fell(&now->old, &baseline->before.old);
+}
+
 void latency_baseline_count(struct latency_baseline *baseline, const uint64_t *new,
                             const uint64_t *old, size_t n, struct verdict_pair *ret)
 {
@@ -63,7 +73,7 @@ void latency_baseline_count(struct latency_baseline *baseline, const uint64_t *n
 		return;
 	now.new = latency_baseline_above(baseline, new, n);
 	now.old = latency_baseline_above(baseline, old, n);
-	if (!was_frozen)
+	if (!was_frozen || latency_baseline_fell(baseline, &now))
 		baseline->before = now;
 	ret->new = verdict_without(&now.new, &baseline->before.new);
 	ret->old = verdict_without(&now.old, &baseline->before.old);

@@ -20,7 +20,7 @@ static void verdict_add(struct verdict_count *sum, const struct verdict_count *m
 	sum->bad += more->bad;
 }
 
-static bool verdict_fell(const struct verdict_count *now, const struct verdict_count *seen)
+bool verdict_fell(const struct verdict_count *now, const struct verdict_count *seen)
 {
 	return now->n < seen->n || now->bad < seen->bad;
 }

@@ -20,7 +20,9 @@
  * full, make no look.
  *
  * Errors come in bursts. All errors of one look and signal weigh at most as one: so a look should
- * last longer than a burst, but short looks find a bad version sooner.
+ * last longer than a burst, but short looks find a bad version sooner. On a busy machine, the
+ * workers of one version may be slow for a second. Then looks that follow each other at once, as
+ * when supervisors are killed and restarted, would find the same burst again and again.
  *
  * Clients that keep connections alive may send the new version more than its share of requests, and
  * so of errors. Up to four times as many a connection as the old version gets are no evidence; if
@@ -65,6 +67,9 @@ struct verdict_count {
  * longer. */
 struct verdict_count verdict_without(const struct verdict_count *count,
                                      const struct verdict_count *part);
+
+/* Whether a counter was set to 0 since @seen. */
+bool verdict_fell(const struct verdict_count *now, const struct verdict_count *seen);
 
 /* All zero: not seen, such as responses without HTTP, or latency before there is a baseline. */
 struct verdict_pair {

@@ -155,12 +155,15 @@ static struct held_child_runs held_child_read_runs(pid_t pid)
 	return runs;
 }
 
-/* Waits until the child has closed its end of the pipe. @with: the process that it needs. */
-static bool held_child_await(int pipe, pid_t pid, bool is_long, const uint32_t *with)
+/* Waits until the child has written to the pipe. If it has only closed its end, it was killed.
+ * @with: the process that it needs. */
+static enum held_child_result held_child_await(int pipe, pid_t pid, bool is_long,
+                                               const uint32_t *with)
 {
 	struct pollfd end = {.fd = pipe, .events = POLLIN};
 	unsigned int asleep = 0, all = 0; /* checks that found it asleep: in a row, and in all */
 	struct held_child_runs runs = {};
+	char byte;
 
 	while (asleep < held_child_patience(with) &&
 	       (is_long ||
@@ -168,7 +171,7 @@ static bool held_child_await(int pipe, pid_t pid, bool is_long, const uint32_t *
 		const long long before = runs.n;
 
 		if (poll(&end, 1, CHECK_MS) > 0)
-			return true;
+			return read(pipe, &byte, 1) == 1 ? HELD_CHILD_DONE : HELD_CHILD_REFUSED;
 		runs = held_child_read_runs(pid);
 		if (runs.n != before || proc_read_state(pid) == 'R') {
 			asleep = 0;
@@ -177,7 +180,7 @@ static bool held_child_await(int pipe, pid_t pid, bool is_long, const uint32_t *
 		asleep++;
 		all++;
 	}
-	return false;
+	return HELD_CHILD_STUCK;
 }
 
 /* Returns the pid, and 0 in the child. The child's end is not signalled. */
@@ -201,9 +204,9 @@ static enum held_child_result held_child_run_shared(const struct held_child_call
 	struct pollfd child = {.fd = -1, .events = POLLIN};
 	_cleanup_close_ int ours = -1;
 	_cleanup_close_ int theirs = -1;
+	enum held_child_result result;
 	int ends[2];
 	pid_t pid;
-	bool done;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return HELD_CHILD_REFUSED;
@@ -213,20 +216,19 @@ static enum held_child_result held_child_run_shared(const struct held_child_call
 	if (pid == 0) {
 		held_child_close_all_but(call->keep, theirs);
 		call->run(shared);
-		close(theirs);
-		_exit(0);
+		_exit(write(theirs, "", 1) != 1);
 	}
 	if (pid < 0)
 		return HELD_CHILD_REFUSED;
 	close(TAKE_FD(theirs));
 	held_children[held_child_n++] = (struct held_child){.pidfd = child.fd, .run = call->run};
-	done = held_child_await(ours, pid, call->is_long, needs);
-	if (!done) { /* a child that runs on might call @run to its end */
+	result = held_child_await(ours, pid, call->is_long, needs);
+	if (result == HELD_CHILD_STUCK) { /* a child that runs on might call @run to its end */
 		syscall(SYS_pidfd_send_signal, child.fd, SIGKILL, NULL, 0);
 		held_child_note_stuck(needs ? *needs : 0);
 	}
 	poll(&child, 1, PATIENCE_MS);
-	return done ? HELD_CHILD_DONE : HELD_CHILD_STUCK;
+	return result;
 }
 
 enum held_child_result held_child_run(const struct held_child_call *call, void *data, size_t size)

@@ -13,8 +13,8 @@
 enum held_child_result {
 	HELD_CHILD_DONE,
 	HELD_CHILD_STUCK,   /* @run sleeps: the child is killed, and may never end */
-	HELD_CHILD_REFUSED, /* no child can be started, or too many that called @run have not ended
-	                     */
+	HELD_CHILD_REFUSED, /* no child can be started, or it was killed by others, or too many that
+	                       called @run have not ended */
 };
 
 struct held_child_call {

@@ -81,6 +81,7 @@ static void deployment_judge_look(struct supervisor *sup, int64_t now)
 		return;
 	if (begins)
 		deployment_evidence_begin_step(sup);
+	it->looked_at = clock_ns(CLOCK_REALTIME);
 	why = deployment_evidence_read(sup, &counts);
 	counts.of[VERDICT_CHECK].new = deployment_check_count(sup);
 	if (begins) {
@@ -128,7 +129,22 @@ void deployment_judge_begin(struct supervisor *sup)
 	it->judged_step = 0;
 }
 
-/* The first look is at the end of the warm-up. */
+/* The first look is at the end of the warm-up. After a take-over, the next one comes no sooner than
+ * without: a look weighs the same, however short it is. */
+static int64_t deployment_judge_first(const struct supervisor *sup)
+{
+	const struct deployment *it = sup->deployment;
+	const int64_t warm = sup->reload->rollout.since + it->settings.warm_up;
+	int64_t left = it->looked_at + LOOK_NS - clock_ns(CLOCK_REALTIME), next;
+
+	if (it->judged_step != it->step || left <= 0)
+		return warm;
+	if (left > LOOK_NS) /* the clock was set */
+		left = LOOK_NS;
+	next = clock_ns(CLOCK_MONOTONIC) + left;
+	return next > warm ? next : warm;
+}
+
 void deployment_judge_watch(struct supervisor *sup)
 {
 	struct deployment *it = sup->deployment;
@@ -136,7 +152,7 @@ void deployment_judge_watch(struct supervisor *sup)
 	it->judgement = ROLLOUT_UNKNOWN;
 	deployment_check_end(sup); /* of the step before */
 	if (it->step && it->steps[it->step - 1].judged)
-		deployment_judge_arm(sup, sup->reload->rollout.since + it->settings.warm_up);
+		deployment_judge_arm(sup, deployment_judge_first(sup));
 	else
 		deployment_judge_end(sup);
 }

@@ -175,6 +175,7 @@ static struct json_object *deployment_note_new_file(const struct supervisor *sup
 	json_build_number(state, "halt", it->halt);
 	json_build_number(state, "judgement", it->judgement);
 	json_build_number(state, "judged_step", (int64_t)it->judged_step);
+	deployment_note_time(state, "looked_at", it->looked_at);
 	deployment_note_bytes(state, "evidence", &it->verdict, sizeof(it->verdict));
 	deployment_note_bytes(state, "latency", it->latency, sizeof(it->latency));
 	return file;

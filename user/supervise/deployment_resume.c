@@ -104,6 +104,7 @@ static void deployment_resume_verdict(struct json_object *state, struct deployme
 	it->verdict = verdict;
 	memcpy(it->latency, latency, sizeof(latency));
 	it->judged_step = (size_t)json_read_number(state, "judged_step");
+	it->looked_at = deployment_resume_time(state, "looked_at");
 }
 
 static int deployment_resume_settings(const struct supervisor *sup, struct json_object *state,

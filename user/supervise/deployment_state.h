@@ -51,6 +51,7 @@ struct deployment {
 	struct latency_baseline latency[3]; /* of VERDICT_SLOW_P50 to _P99 */
 	uint64_t uncounted;                 /* connections, when the step began to be judged */
 	size_t judged_step;                 /* that the verdict is about: its warm-up is over */
+	int64_t looked_at;                  /* at the evidence */
 	bool is_reported;                   /* with dry-run: that it is bad */
 	sd_event_source *look_timer;        /* the next look at the evidence */
 

@@ -254,6 +254,8 @@ static int placement_flip_entries(struct service *service, const struct placemen
 	}
 	if (r == 0)
 		r = placement_put_in_slots(service, flip, entries, err);
+	if (r == -EAGAIN)
+		return PLACEMENT_LATER;
 	for (size_t i = 0; r == 0 && i < flip->n; i++)
 		r = placement_note_admitted(flip->workers[i], service, &entries[i].newcomer, err);
 	return r;

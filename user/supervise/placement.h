@@ -10,7 +10,7 @@
 
 enum placement_admission {
 	PLACEMENT_ADMITTED,
-	PLACEMENT_LATER, /* which process has its listeners can't be found out just now */
+	PLACEMENT_LATER, /* a process keeps a lock of the kernel that is needed just now */
 };
 
 /* Puts the worker into its slot, in place of the worker that is there; or, if it is in its slot,

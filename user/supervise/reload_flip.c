@@ -191,7 +191,7 @@ enum reload_flip_outcome reload_flip_back(struct supervisor *sup, const struct r
 		return RELOAD_FLIP_DONE;
 	report_line(sup, "not all workers return in one step: %s", err.text);
 	flip.n = 0;
-	if (flip.canaries && placement_flip(sup, &flip, NULL, &err) < 0)
+	if (flip.canaries && placement_flip(sup, &flip, NULL, &err) != 0)
 		report_line(sup, "the share of the new version stays in force: %s", err.text);
 	return RELOAD_FLIP_DONE;
 }

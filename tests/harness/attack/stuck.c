@@ -151,14 +151,14 @@ static void *stuck_lock_listener(void *data)
 
 	sigwait(&stuck_signal, &signal);
 	getsockopt(*fd, IPPROTO_IPV6, IPV6_RTHDR, stuck_memory, &size);
-	_exit(1);
+	return NULL;
 }
 
 /* The lock of its listener, when it gets SIGUSR1; without @arguments[3], at once. */
 ATTACK(stuck_listener)
 {
 	const int epfd = epoll_create1(0);
-	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+	struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT};
 	pthread_t thread;
 	int fd;
 
@@ -166,7 +166,7 @@ ATTACK(stuck_listener)
 	stuck_begin(arguments);
 	epoll_ctl(epfd, EPOLL_CTL_ADD, stuck_reached, &event);
 	fd = stuck_listen_with_routes(arguments[2]);
-	event.data.fd = fd;
+	event = (struct epoll_event){.events = EPOLLIN | EPOLLET, .data.fd = fd};
 	epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &event);
 	pthread_create(&thread, NULL, stuck_lock_listener, &fd);
 	for (;;)

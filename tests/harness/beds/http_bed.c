@@ -29,22 +29,22 @@ static void http_bed_end_cgroup(void)
 	cgroup_bed_end(&cgroup);
 }
 
-/* Puts the listener into slot 0, with generation 0. */
-static void http_bed_admit(const struct http_bed *bed)
+void http_bed_admit(unsigned int slot, int listener)
 {
 	struct rpd_schedule draft = *steer_schedule(&run_service.steer);
-	struct rpd_member member = {.slot = 0, .account = 0};
-	struct rpd_worker worker = {.pid = (uint32_t)getpid(), .fd = bed->listener, .epfd = -1};
+	struct rpd_member member = {.slot = (uint16_t)slot, .account = (uint16_t)slot};
+	struct rpd_worker worker = {
+	        .pid = (uint32_t)getpid(), .fd = listener, .epfd = -1, .account = (uint16_t)slot};
 	struct steer *steer = &run_service.steer;
 	struct error err;
 
-	CHECK_EQ(schedule_edit_fill_slot(&draft, 0, RPD_FIRST_LABEL, &err), 0);
-	member.version = draft.slots[0].version;
-	CHECK_EQ(steer_socks_put(steer, 0, 0, bed->listener), 0);
-	worker.cookies[0] = steer_socks_cookie(steer, 0, 0);
-	CHECK_EQ(steer_workers_set(steer, 0, &worker), 0);
+	CHECK_EQ(schedule_edit_fill_slot(&draft, slot, RPD_FIRST_LABEL, &err), 0);
+	member.version = draft.slots[slot].version;
+	CHECK_EQ(steer_socks_put(steer, 0, slot, listener), 0);
+	worker.cookies[0] = steer_socks_cookie(steer, 0, slot);
+	CHECK_EQ(steer_workers_set(steer, slot, &worker), 0);
 	CHECK_EQ(steer_members_set(steer, worker.cookies[0], &member), 0);
-	CHECK_EQ(steer_attach(steer, 0, bed->listener), 0);
+	CHECK_EQ(steer_attach(steer, 0, listener), 0);
 	schedule_build(&draft);
 	steer_switch(steer, &draft);
 	steer->control->n_generations = 1;
@@ -62,7 +62,7 @@ void http_bed_begin(struct http_bed *ret, int family, bool v6only)
 	ret->endpoint = *run_service_endpoint(0);
 	ret->listener = own_listener_open(&ret->endpoint, ret->cgroup, &err);
 	CHECK_MSG(ret->listener >= 0, "%s", err.text);
-	http_bed_admit(ret);
+	http_bed_admit(0, ret->listener);
 	CHECK_MSG(responses_begin(&run_service, ret->cgroup, &err) == 0, "%s", err.text);
 }
 

@@ -19,6 +19,9 @@ struct http_bed {
 /* Makes the service, and begins to count. @family: of the clients. @v6only: only that family. */
 void http_bed_begin(struct http_bed *ret, int family, bool v6only);
 
+/* Puts another listener into a slot, with the first generation of the slot. */
+void http_bed_admit(unsigned int slot, int listener);
+
 /* A connection: both ends. */
 struct http_pair {
 	int client, server;

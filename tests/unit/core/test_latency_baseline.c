@@ -99,6 +99,46 @@ static void one_bucket(void **context)
 	}
 }
 
+/* The histograms begin at 0 again: both versions are counted from there on. If the old version were
+ * counted only from its former total on, all that is slow would be of the new one. */
+static void begins_at_zero_again(void **context)
+{
+	latency_baseline_begin(&baseline, 99);
+	old[10] = 10000;
+	new[10] = 100;
+	count();
+	old[10] += 50;
+	new[10] += 5;
+	count();
+	assert_pair(5, 0, 50, 0);
+	begin(NULL);
+	count();
+	assert_pair(0, 0, 0, 0);
+	old[10] = 900;
+	old[20] = 9;
+	new[10] = 99;
+	new[20] = 1;
+	count();
+	assert_pair(100, 1, 909, 9);
+}
+
+/* A part of the old version's counts is lost. */
+static void loses_a_part(void **context)
+{
+	latency_baseline_begin(&baseline, 50);
+	old[10] = 10000;
+	new[10] = 100;
+	count();
+	old[10] -= 5000;
+	new[20] += 7;
+	count();
+	assert_pair(0, 0, 0, 0);
+	old[20] += 90;
+	new[20] += 10;
+	count();
+	assert_pair(10, 10, 90, 90);
+}
+
 /* Of the samples that it was frozen with, at most its part is above it, and with its bucket more
  * than that is. */
 static void quantile(void **context)
@@ -131,6 +171,8 @@ int main(int argc, char **argv)
 	        cmocka_unit_test_setup(enough_samples, begin),
 	        cmocka_unit_test_setup(frozen, begin),
 	        cmocka_unit_test_setup(one_bucket, begin),
+	        cmocka_unit_test_setup(begins_at_zero_again, begin),
+	        cmocka_unit_test_setup(loses_a_part, begin),
 	        cmocka_unit_test_setup(quantile, begin),
 	};
 
