@@ -12,9 +12,11 @@
 #include "kern/cgroup.h"
 #include "kern/proc.h"
 #include "kern/proc_holders.h"
+#include "service/service_endpoint.h"
+#include "supervise/report.h"
 #include "supervise/worker_listeners.h"
 
-/* A program goes to the background when it starts, and not later. */
+/* A program that listens only in the background goes there this soon. */
 #define BACKGROUND_NS (10 * NS_PER_S)
 
 #define BACKGROUND_REMEDY                                                                          \
@@ -26,6 +28,13 @@ static void background_describe(struct worker *w, uint32_t pid, const char *comm
 	snprintf(w->why, sizeof(w->why),
 	         "went to the background (pid %u, %.*s, %s%s); " BACKGROUND_REMEDY, pid,
 	         RPD_COMM_MAX, comm, where ? "holds " : "goes on without it", where ? where : "");
+}
+
+/* Whether the worker can serve with the listener. In its slot, it needs one of the service. */
+static bool background_counts(const struct worker *w, const struct listener *listener)
+{
+	return !w->up_at || (service_is_open(&w->sup->service) &&
+	                     service_endpoint_index(&w->sup->service, &listener->endpoint) >= 0);
 }
 
 /* Whether a process of these has a listener of the worker open. */
@@ -46,7 +55,7 @@ static bool background_note_holder(struct worker *w, const uint32_t *pids, size_
 		const struct holder *owner = roster_find_owner(rows, n_rows);
 		char text[ENDPOINT_TEXT_MAX];
 
-		if (!owner)
+		if (!owner || !background_counts(w, &listeners[i]))
 			continue;
 		background_describe(w, owner->id.pid, owner->comm,
 		                    endpoint_format(&listeners[i].endpoint, text, sizeof(text)));
@@ -57,22 +66,25 @@ static bool background_note_holder(struct worker *w, const uint32_t *pids, size_
 
 bool background_note(struct worker *w)
 {
-	const bool starts = w->state <= WORKER_STANDBY;
 	_cleanup_free_ uint32_t *pids = NULL;
 	struct process left;
 	size_t n = 0;
 
-	if (!w->end[0] || w->end_status || (!starts && w->state != WORKER_UP) ||
-	    clock_ns(CLOCK_MONOTONIC) - (w->up_at ? w->up_at : w->started_at) > BACKGROUND_NS ||
+	if (!w->end[0] || w->end_status || w->state >= WORKER_STOPPING ||
 	    cgroup_list_processes(w->cgroup_fd, &pids, &n) < 0 ||
 	    proc_find_oldest(pids, n, &left) < 0)
 		return false;
-	if (background_note_holder(w, pids, n))
-		return true;
-	/* Many programs open their listeners when they are in the background, or open them again.
-	 */
-	if (!starts || ready_rule_allows_no_listener(&w->plan->config))
-		return false;
-	background_describe(w, left.id.pid, left.comm, NULL);
+	if (!background_note_holder(w, pids, n)) {
+		/* Many programs open their listeners when they are in the background, or open them
+		 * again. */
+		if (w->up_at || ready_rule_allows_no_listener(&w->plan->config) ||
+		    clock_ns(CLOCK_MONOTONIC) - w->started_at > BACKGROUND_NS)
+			return false;
+		background_describe(w, left.id.pid, left.comm, NULL);
+	}
+	if (w->up_at) {
+		report_line(w->sup, "slot %u: pid %u %s", w->slot, w->pid, w->why);
+		w->pid = left.id.pid;
+	}
 	return true;
 }
