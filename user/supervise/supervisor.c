@@ -238,8 +238,10 @@ static int supervisor_on_reload(sd_event_source *source, void *data)
 	struct supervisor *sup = data;
 	struct error err = {};
 
-	if (!reload_queue(sup) && control_request_reload(sup, &err) < 0)
-		report_line(sup, "%s", err.text);
+	if (reload_queue(sup) || control_request_reload(sup, &err) == 0)
+		return 0;
+	report_line(sup, "%s", err.text);
+	control_answer_reload(sup, err.status, err.text, NULL);
 	return 0;
 }
 
