@@ -134,6 +134,8 @@ def test_background_later(bed, case):
     run = Run(bed, ["python3", script(bed, "later.py", LATER), case.replace("one-", "")],
               workers=workers)
     load = bed.start_load("-c", 4, "--rate", 200)
+    # Before, they have failed at their start.
+    wait_until(lambda: all(row["age_seconds"] >= 3 for row in run.workers()), "they have served")
     wait_for_load(bed, range(workers), 50)
     for pid in run.pids():
         (bed.dir / f"background-{pid}").touch()
@@ -153,6 +155,7 @@ def test_upgrade_of_its_own(bed):
                     bed.dir, "--no-sendfile", "tiny:app"], workers=1)
     old = run.pids()[0]
     load = bed.start_load("-c", 2, "--rate", 100)
+    wait_until(lambda: run.workers()[0]["age_seconds"] >= 3, "it has served")
     wait_for_load(bed, [0], 20)
     os.kill(old, signal.SIGUSR2)
     wait_until(lambda: len(list(bed.dir.glob("booted.*"))) == 2, "the new one has a worker")

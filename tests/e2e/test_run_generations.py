@@ -68,21 +68,21 @@ def test_reload_waits(bed, case):
     that one ends. A reload with options is refused."""
     program = bed.dir / "program.sh"
 
-    def write(number, gate):
-        program.write_text(f"touch started-{number}; while ! [ -e {gate} ]; do sleep 0.02; done\n"
-                           "exec " + " ".join(map(str, worker_command(bed, "--id", f"v{number}"))))
+    def write(number, gate, command=None):
+        new = bed.dir / "new.sh"  # sh may still read the old one
+        new.write_text(f"touch started-{number}-$REUSEPORTD_SLOT; while ! [ -e {gate} ]; do sleep 0.02; done\n" + (
+            command or "exec " + " ".join(map(str, worker_command(bed, "--id", f"v{number}")))))
+        new.rename(program)
 
     def begin():
         return bed.start(bed.binary("reuseportd"), "reload", run.name, name="reload")
 
-    write(0, "started-0")
+    write(0, ".")
     run = Run(bed, ["sh", program], "--settle", "0", workers=2)
     write(1, "gate")
     reloads = [begin()]
-    wait_until((bed.dir / "started-1").exists, "the first reload has begun")
-    write(2, "gate")
-    if case == "bad":
-        program.write_text("exit 7")
+    wait_until(lambda: len(list(bed.dir.glob("started-1-*"))) == 2, "the first reload has begun")
+    write(2, "gate", "exit 7" if case == "bad" else None)
     reloads += [begin(), begin()]
     for reload in reloads[1:]:
         reload.wait_output("one more is queued")

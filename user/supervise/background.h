@@ -3,8 +3,8 @@
  * Programs that go to the background: the main process ends with success, and leaves a process that
  * serves. The supervisor could not tell the end of that process from a crash.
  *
- * A worker that does so when it starts has failed. In its slot, it serves on until it is replaced,
- * as one that is unhealthy: for example gunicorn after an upgrade of its own (SIGUSR2).
+ * A worker that does so when it starts has failed. Later, it serves on until it is replaced, as one
+ * that is unhealthy: for example gunicorn after an upgrade of its own (SIGUSR2).
  */
 #pragma once
 
@@ -13,6 +13,6 @@
 #include "supervise/types.h"
 
 /* To be called when the main process has ended. If the program has gone to the background, records
- * that in w->why and w->in_background, and returns true. A worker that has been in its slot is then
- * known by a process that is left, w->pid. */
+ * that in w->why and returns true: w->in_background if the worker has failed, else w->is_left, and
+ * w->pid is a process that is left. */
 bool background_note(struct worker *w);

@@ -251,6 +251,7 @@ void slot_take(struct worker *w)
 	if (it->next == w)
 		it->next = NULL;
 	it->current = w;
+	w->is_first = !it->proven;
 	it->proven = true;
 	it->run = RPD_RUN_UP;
 	placement_note_run(sup, w->slot);
@@ -280,7 +281,7 @@ static void slot_report_loss(struct worker *w, bool was_up)
 
 	if (!was_up)
 		socket_rival_note(w, tail);
-	if (was_up)
+	if (was_up && !w->in_background)
 		snprintf(why, sizeof(why), "pid %u has ended (%s)", w->pid,
 		         w->end[0] ? w->end : "its exit status is unknown");
 	else
@@ -383,7 +384,7 @@ enum slot_loss slot_lose(struct worker *w)
 		slot_set_run(sup, w->slot, RPD_RUN_STARTING);
 		return SLOT_LOSS_DONE;
 	}
-	if (!was_current && slot_why_in_vain(w))
+	if (slot_why_in_vain(w))
 		slot_give_up(sup, w->slot, slot_why_in_vain(w));
 	else if (it->current || !slot_leave_for_good(w))
 		slot_start_later(sup, w->slot, uptime);

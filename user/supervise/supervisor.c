@@ -84,7 +84,7 @@ static bool supervisor_on_unhealthy(struct worker *w, const char *why)
 }
 
 /* It may have opened its listener again. */
-static void supervisor_on_background(struct worker *w)
+static void supervisor_on_left(struct worker *w)
 {
 	struct error err = {};
 
@@ -131,7 +131,7 @@ static const struct worker_events supervisor_events = {
         .confirm = readiness_confirm,
         .stands_by = supervisor_stands_by,
         .unhealthy = supervisor_on_unhealthy,
-        .in_background = supervisor_on_background,
+        .left = supervisor_on_left,
         .admit = supervisor_admit,
         .lost = supervisor_on_lost,
         .replace_in_place = supervisor_replace_in_place,

@@ -66,10 +66,10 @@ static void worker_add_refusal(struct worker *w)
 static void worker_judge_end(struct worker *w)
 {
 	if (background_note(w)) {
-		if (!w->up_at)
+		if (w->in_background)
 			worker_event(w, WORKER_EVENT_EXITED);
 		else if (w->state == WORKER_UP)
-			w->sup->events->in_background(w);
+			w->sup->events->left(w);
 		return;
 	}
 	if (w->state <= WORKER_STANDBY || (w->state == WORKER_UP && !w->up_at)) {
