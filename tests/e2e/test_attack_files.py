@@ -387,7 +387,7 @@ def test_module_while_it_is_read(bed, kind):
     check(kind == "exports" or reload.alive(), "the worker was replaced after the evaluation")
     check(memory(pair.process.pid) < 100, f"{memory(pair.process.pid)} MB of memory")
     if kind == "loops":
-        result = bed.reuseportd("reload", "web", status=1)
+        result = bed.reuseportd("reload", "web", "--batch", 1, status=1)
         check("a reload is in progress" in result.err, f"{result}")
     if kind in ("waits", "floods"):
         pair.stop()

@@ -4,7 +4,7 @@ than a service can have are refused."""
 import os
 
 from harness.bed import PINS
-from harness.checks import SLOW, check, equal, note, wait_until
+from harness.checks import SLOW, check, equal, note, timeout, wait_until
 from harness.network import PORT
 from harness.servers import Worker, Workers
 from runs import Run, worker_command
@@ -80,6 +80,7 @@ def test_run_many(bed):
     expect_exact(bed, hosts, 2, 400)
 
 
+@timeout(300)
 def test_run_too_many(bed):
     """More endpoints than a service can have are reported, and the way out works."""
     hosts = addresses(MAX + 1)
@@ -90,5 +91,5 @@ def test_run_too_many(bed):
     run.stop()
     run = Run(bed, command, workers=2, wait=False)
     wait_until(lambda: "one more; name those that workers share with --listen" in run.log(),
-               "the reason is logged", 60)
+               "the reason is logged", 180)
     run.stop()

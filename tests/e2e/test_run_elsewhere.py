@@ -69,7 +69,8 @@ def test_stop(bed, case):
     """`stop` ends what is left, wherever it is."""
     run, pids = left(bed, case)
     run.command_line("stop")
-    check(not any(os.path.exists(f"/proc/{pid}") for pid in pids), "workers are left")
+    # They have ended, but the process 1 of the bed may not have reaped them yet.
+    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), "no worker is left")
     equal(bed.reuseportd("list", "--json").json(), [], "services")
 
 

@@ -62,6 +62,43 @@ def test_hangups(bed, case):
     equal(run.output().count("one more is queued"), 1, "how often one more was queued")
 
 
+@cases("good", "bad")
+def test_reload_waits(bed, case):
+    """Commands `reload` that come during a reload share the one that is queued: each reports how
+    that one ends. A reload with options is refused."""
+    program = bed.dir / "program.sh"
+
+    def write(number, gate, command=None):
+        new = bed.dir / "new.sh"  # sh may still read the old one
+        new.write_text(f"touch started-{number}-$REUSEPORTD_SLOT; while ! [ -e {gate} ]; do sleep 0.02; done\n" + (
+            command or "exec " + " ".join(map(str, worker_command(bed, "--id", f"v{number}")))))
+        new.rename(program)
+
+    def begin():
+        return bed.start(bed.binary("reuseportd"), "reload", run.name, name="reload")
+
+    write(0, ".")
+    run = Run(bed, ["sh", program], "--settle", "0", workers=2)
+    write(1, "gate")
+    reloads = [begin()]
+    wait_until(lambda: len(list(bed.dir.glob("started-1-*"))) == 2, "the first reload has begun")
+    write(2, "gate", "exit 7" if case == "bad" else None)
+    reloads += [begin(), begin()]
+    for reload in reloads[1:]:
+        reload.wait_output("one more is queued")
+    refused = run.reload("--batch", 1, status=1)
+    check("a reload is in progress; retry" in refused.err, f"{refused}")
+    (bed.dir / "gate").touch()
+    status = {"good": 0, "bad": 1}[case]
+    equal([reload.wait() for reload in reloads], [0, status, status], "exit statuses")
+    n = run.log().count("workers are new") + run.log().count("reload failed")
+    equal(n, 2, f"reloads in the log\n{run.log()}")
+    equal(answers(bed), ["v2" if case == "good" else "v1"], "answers")
+    if case == "bad":
+        check("exit status 7" in reloads[1].output(), f"reason: {reloads[1].output()}")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
 def test_hangup_after_failure(bed):
     """The reload in progress fails, since the program is broken; the one that is queued brings the
     program that was mended meanwhile."""

@@ -206,7 +206,8 @@ static int load_add_file(const struct run_config *config, const char *path, char
 	if (r == ENV_BAD_LINE)
 		return error_usage(
 		        err,
-		        "line %u of '%s' is not NAME=VALUE: a name has only letters, digits and _",
+		        "line %u of '%s' is not NAME=VALUE: a name has only letters, digits and _, "
+		        "and only a comment may follow a quoted value",
 		        line, path);
 	if (r == 0)
 		r = strv_extend(env, more);
@@ -215,11 +216,12 @@ static int load_add_file(const struct run_config *config, const char *path, char
 	TAKE_PTR(more);
 	if (!line)
 		return 0;
-	error_usage(err,
-	            "line %u of '%s': the value contains the '#' and what follows; for dotenv and "
-	            "Node.js it ends there: write quotes around the value",
-	            line, path);
-	return LOAD_ENV_HASH;
+	error_usage(
+	        err,
+	        "line %u of '%s': dotenv and Node.js read this value otherwise, where # ends it, "
+	        "a backslash stays and ` is a quote: write '...' around the value",
+	        line, path);
+	return LOAD_ENV_DIFFERS;
 }
 
 /* Merges all files at once: a file may have a hundred thousand variables. */

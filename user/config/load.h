@@ -79,7 +79,7 @@ int load_find_program(const struct run_config *config, struct error *err);
 
 /* A positive result. */
 enum load_env_result {
-	LOAD_ENV_HASH = 1, /* a file means something else to dotenv and Node; @err says where */
+	LOAD_ENV_DIFFERS = 1, /* a file means something else to dotenv and Node; @err says where */
 };
 
 /* For the last configuration: checks that its cwd exists, reads its env_files with the rights of

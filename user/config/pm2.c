@@ -126,7 +126,7 @@ static void pm2_load_app(struct pm2_app *app, const struct pm2_name *name, struc
 	r = load_environment(ret, &option, &err);
 	if (r < 0)
 		pm2_note_fault(app, ret, option, &err);
-	else if (r == LOAD_ENV_HASH)
+	else if (r == LOAD_ENV_DIFFERS)
 		pm2_app_warn(app, "env_file", "%s", err.text);
 	if (load_find_program(app->config, &err) < 0)
 		pm2_app_warn(app, NULL, "%s", err.text);

@@ -181,15 +181,21 @@ static const char *env_read_plain(const char *at, char **to, unsigned int *line)
 	return at;
 }
 
+/* Whether dotenv and Node.js read a value without quotes otherwise. */
+static bool env_differs(const char *value, size_t n)
+{
+	return n && (*value == '`' || memchr(value, '#', n) || memchr(value, '\\', n));
+}
+
 /* Reads NAME=VALUE to @to, which is large enough. Returns the end of its last line, or NULL.
- * *ret_hash: whether a value without quotes has a '#'. */
-static const char *env_read_setting(const char *at, char *to, unsigned int *line, bool *ret_hash)
+ * *ret_differs: as env_differs(). */
+static const char *env_read_setting(const char *at, char *to, unsigned int *line, bool *ret_differs)
 {
 	size_t n = strcspn(at, "=\n" BLANKS);
 
 	if (!env_is_name(at, n) || at[n + strspn(at + n, BLANKS)] != '=')
 		return NULL;
-	*ret_hash = false;
+	*ret_differs = false;
 	memcpy(to, at, n);
 	to += n;
 	*to++ = '=';
@@ -207,7 +213,7 @@ static const char *env_read_setting(const char *at, char *to, unsigned int *line
 		const char *value = at;
 
 		at = env_read_plain(at, &to, line);
-		*ret_hash = memchr(value, '#', (size_t)(at - value));
+		*ret_differs = env_differs(value, (size_t)(at - value));
 	}
 	*to = '\0';
 	return at;
@@ -217,7 +223,7 @@ static const char *env_read_setting(const char *at, char *to, unsigned int *line
 static int env_read_settings(const char *text, char *buf, char **list, unsigned int *ret_line)
 {
 	unsigned int line = 1;
-	bool hash;
+	bool differs;
 
 	*ret_line = 0;
 	if (!strncmp(text, "\xef\xbb\xbf", 3)) /* a byte order mark */
@@ -231,12 +237,12 @@ static int env_read_settings(const char *text, char *buf, char **list, unsigned 
 		if (*text == '#' || *text == ';') {
 			text += strcspn(text, "\n");
 		} else if (*text && *text != '\n') {
-			text = env_read_setting(text, buf, &last, &hash);
+			text = env_read_setting(text, buf, &last, &differs);
 			if (!text) {
 				*ret_line = line;
 				return ENV_BAD_LINE;
 			}
-			if (hash && !*ret_line)
+			if (differs && !*ret_line)
 				*ret_line = line;
 			*list = strdup(buf);
 			if (!*list++)

@@ -35,8 +35,9 @@ enum env_result {
  * known, and also \n and \t, as in Node's files. Without quotes a backslash keeps the next
  * character. Except in '...' a backslash before a newline drops both. Nothing is expanded.
  *
- * Returns 0, with the number of the first line in *ret_line that has a '#' in a value without
- * quotes, or 0; or, with @env unchanged, ENV_BAD_LINE with the number of the first bad line in
- * *ret_line, or -ENOMEM. Needs a few times the memory of the text.
+ * Returns 0, with the number of the first line in *ret_line that dotenv and Node.js read otherwise,
+ * or 0: a value without quotes has a '#' or a backslash, or begins with a '`'. Or, with @env
+ * unchanged, ENV_BAD_LINE with the number of the first bad line in *ret_line, or -ENOMEM. Needs a
+ * few times the memory of the text.
  */
 int env_parse(const char *text, char ***env, unsigned int *ret_line);

@@ -173,6 +173,10 @@ void control_answer_reload(struct supervisor *sup, int status, const char *why,
 
 	for (struct control_client *c = sup->control ? sup->control->clients : NULL; c; c = next) {
 		next = c->next;
+		if (c->waiting == CONTROL_WAIT_QUEUED) {
+			control_wait_for(c, CONTROL_WAIT_RELOAD, NULL);
+			continue;
+		}
 		if (c->waiting != CONTROL_WAIT_RELOAD)
 			continue;
 		if (status != EXIT_OK) {

@@ -24,6 +24,7 @@ struct request;
 enum control_wait {
 	CONTROL_WAIT_REQUEST, /* nothing: its request has not come yet */
 	CONTROL_WAIT_RELOAD,  /* the end of the reload */
+	CONTROL_WAIT_QUEUED,  /* the end of the reload that follows this one */
 	CONTROL_WAIT_SETTLED, /* until each of its slots is up, failed or stopped */
 	CONTROL_WAIT_GONE,    /* as SETTLED, and until the workers that are ending now have gone */
 	CONTROL_WAIT_END,     /* the end of the service */

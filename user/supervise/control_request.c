@@ -12,6 +12,7 @@
 #include "supervise/plan.h"
 #include "supervise/plan_request.h"
 #include "supervise/reload.h"
+#include "supervise/reload_state.h"
 #include "supervise/report.h"
 #include "supervise/postponed.h"
 #include "supervise/response_counting.h"
@@ -82,12 +83,26 @@ static void control_request_on_file(struct supervisor *sup, const struct request
 	report_change(sup);
 }
 
+/* A reload that differs from others in nothing can be that which is queued (reload_queue()). A
+ * deployment may take hours: no command waits for its end. */
+static bool control_request_may_wait(const struct supervisor *sup, const struct request *request)
+{
+	return !sup->stopping && !request->fields &&
+	       (sup->reload ? !sup->reload->events : postponed_is_reload(sup));
+}
+
 /* @client: waits for the reload; or NULL. */
 static int control_request_do_reload(struct supervisor *sup, struct control_client *client,
                                      const struct request *request, struct error *err)
 {
-	int r = reload_check_idle(sup, err);
+	int r;
 
+	if (client && control_request_may_wait(sup, request)) {
+		control_wait_for(client, CONTROL_WAIT_QUEUED, NULL);
+		reload_queue(sup);
+		return 0;
+	}
+	r = reload_check_idle(sup, err);
 	if (r < 0)
 		return r;
 	if (client)

@@ -64,12 +64,12 @@ static void health_on_probe(struct worker *w, bool ok, const char *why)
 		return;
 	worker_probe_start_after(w, config->health_interval, health_on_probe);
 	if (ok) {
-		if (w->unhealthy) {
+		if (w->unhealthy && !w->is_left) {
 			report_line(w->sup, "slot %u: pid %u is healthy again", w->slot, w->pid);
 			placement_note_why(w->sup, w->slot, "");
 		}
 		w->probe_failures = 0;
-		w->unhealthy = false;
+		w->unhealthy = w->is_left;
 		return;
 	}
 	if (!w->unhealthy)
@@ -83,7 +83,7 @@ static void health_on_probe(struct worker *w, bool ok, const char *why)
 void health_watch(struct worker *w)
 {
 	w->probe_failures = 0;
-	w->unhealthy = false;
+	w->unhealthy = w->is_left; /* it returns to its slot */
 	if (w->plan->config.health_interval)
 		worker_probe_start_after(w, w->plan->config.health_interval, health_on_probe);
 }

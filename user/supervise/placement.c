@@ -409,6 +409,28 @@ void placement_note_all_runs(struct supervisor *sup)
 		placement_note_run(sup, slot);
 }
 
+int placement_note_main(const struct worker *w, struct error *err)
+{
+	_cleanup_service_lock_ struct service *service = NULL;
+	struct rpd_worker row;
+	struct process main;
+	int r = service_lock(&w->sup->service, &service, err);
+
+	if (r < 0)
+		return r;
+	r = steer_workers_get(&service->steer, w->slot, &row);
+	if (r < 0)
+		return error_set(err, r, "can't read slot %u: %s", w->slot, strerror(-r));
+	if (proc_identify(w->pid, &main) < 0 ||
+	    process_same(main.id, (struct process_id){row.main_pid, row.main_start}))
+		return 0;
+	row.main_pid = main.id.pid;
+	row.main_start = main.id.start_time;
+	memcpy(row.main_comm, main.comm, sizeof(row.main_comm));
+	r = steer_workers_set(&service->steer, w->slot, &row);
+	return r < 0 ? error_set(err, r, "can't write slot %u: %s", w->slot, strerror(-r)) : 0;
+}
+
 int placement_resize(struct supervisor *sup, unsigned int n, struct error *err)
 {
 	_cleanup_observed_ struct observed observed = {};

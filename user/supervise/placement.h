@@ -59,5 +59,8 @@ void placement_note_all_runs(struct supervisor *sup);
 /* Records why the slot's worker has ended or failed, for `status`. */
 void placement_note_why(struct supervisor *sup, unsigned int slot, const char *why);
 
+/* Records the worker's main process in the slot's row. */
+int placement_note_main(const struct worker *w, struct error *err);
+
 /* Changes the number of slots to @n. Slots above must be empty. */
 int placement_resize(struct supervisor *sup, unsigned int n, struct error *err);

@@ -134,6 +134,11 @@ int postponed_until_ended(struct supervisor *sup, const struct request *request,
 	return 0;
 }
 
+bool postponed_is_reload(const struct supervisor *sup)
+{
+	return sup->postponed && sup->postponed->request.kind == REQUEST_RELOAD;
+}
+
 void postponed_go_on(struct supervisor *sup)
 {
 	if (sup->postponed && !sup->postponed->reads)

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "core/run_config.h"
 #include "supervise/types.h"
@@ -24,6 +26,9 @@ int postponed_until_read(struct supervisor *sup, const struct request *request, 
  * postponed_drop(). Returns 0, or a negative errno with @err set. */
 int postponed_until_ended(struct supervisor *sup, const struct request *request,
                           const struct run_config *config, postponed_done done, struct error *err);
+
+/* Whether a reload waits. */
+bool postponed_is_reload(const struct supervisor *sup);
 
 /* The deployment in progress has ended, or can't end: calls @done, if a request waits for that. */
 void postponed_go_on(struct supervisor *sup);

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "core/output_hint.h"
 #include "stream/log.h"
+#include "supervise/control.h"
 #include "supervise/deployment_hold.h"
 #include "supervise/due.h"
 #include "supervise/endpoints.h"
@@ -346,10 +347,13 @@ void reload_note_gone(struct supervisor *sup, const struct worker *w)
 
 bool reload_queue(struct supervisor *sup)
 {
+	static const char line[] = "a reload is in progress; one more is queued";
+
 	if (sup->stopping || (!sup->reload && !sup->postponed))
 		return false;
 	if (!sup->reload_queued)
-		report_line(sup, "a reload is in progress; one more is queued");
+		log_line("%s: %s", sup->name, line);
+	control_send_line(sup, line);
 	sup->reload_queued = true;
 	return true;
 }

@@ -59,8 +59,8 @@ void reload_wake(struct supervisor *sup);
 /* The slot's new worker has settled. Whether it waits until others have. */
 bool reload_note_ready(struct supervisor *sup, unsigned int slot);
 
-/* A signal asks for a reload. If one is in progress, one more is queued, however many signals come:
- * it reads the configuration when it begins. Returns whether it is queued. */
+/* A signal or a command asks for a reload. If one is in progress, one more is queued, however often
+ * that is asked for: it reads the configuration when it begins. Returns whether it is queued. */
 bool reload_queue(struct supervisor *sup);
 /* The reload in progress has ended: the queued one begins, if there is one. */
 void reload_begin_queued(struct supervisor *sup);

@@ -251,6 +251,7 @@ void slot_take(struct worker *w)
 	if (it->next == w)
 		it->next = NULL;
 	it->current = w;
+	w->is_first = !it->proven;
 	it->proven = true;
 	it->run = RPD_RUN_UP;
 	placement_note_run(sup, w->slot);

@@ -48,6 +48,7 @@
 #include "supervise/takeover.h"
 #include "supervise/timers.h"
 #include "supervise/worker.h"
+#include "supervise/worker_listeners.h"
 #include "supervise/worker_reports.h"
 
 /* --- what happens to workers */
@@ -80,6 +81,18 @@ static bool supervisor_stands_by(struct worker *w)
 static bool supervisor_on_unhealthy(struct worker *w, const char *why)
 {
 	return deployment_note_unhealthy(w->sup, w->slot, why);
+}
+
+/* It may have opened its listener again. */
+static void supervisor_on_left(struct worker *w)
+{
+	struct error err = {};
+
+	if (placement_note_main(w, &err) < 0)
+		report_line(w->sup, "%s", err.text);
+	worker_listeners_ask_look(w);
+	health_note_unhealthy(w, "background",
+	                      "it is in the background; use the program's foreground option");
 }
 
 static void supervisor_on_lost(struct worker *w)
@@ -118,6 +131,7 @@ static const struct worker_events supervisor_events = {
         .confirm = readiness_confirm,
         .stands_by = supervisor_stands_by,
         .unhealthy = supervisor_on_unhealthy,
+        .left = supervisor_on_left,
         .admit = supervisor_admit,
         .lost = supervisor_on_lost,
         .replace_in_place = supervisor_replace_in_place,
@@ -224,8 +238,10 @@ static int supervisor_on_reload(sd_event_source *source, void *data)
 	struct supervisor *sup = data;
 	struct error err = {};
 
-	if (!reload_queue(sup) && control_request_reload(sup, &err) < 0)
-		report_line(sup, "%s", err.text);
+	if (reload_queue(sup) || control_request_reload(sup, &err) == 0)
+		return 0;
+	report_line(sup, "%s", err.text);
+	control_answer_reload(sup, err.status, err.text, NULL);
 	return 0;
 }
 

@@ -95,26 +95,6 @@ static void takeover_find_generation(struct worker *w, const struct observed *o)
 	}
 }
 
-/* The row's main process may have ended while there was no supervisor, or it is that of a worker
- * which an admission that was killed half way has not put into the slot. */
-static int takeover_note_main(const struct worker *w, struct service *service, struct error *err)
-{
-	struct rpd_worker row;
-	struct process main;
-	int r = steer_workers_get(&service->steer, w->slot, &row);
-
-	if (r < 0)
-		return error_set(err, r, "can't read slot %u: %s", w->slot, strerror(-r));
-	if (proc_identify(w->pid, &main) < 0 ||
-	    process_same(main.id, (struct process_id){row.main_pid, row.main_start}))
-		return 0;
-	row.main_pid = main.id.pid;
-	row.main_start = main.id.start_time;
-	memcpy(row.main_comm, main.comm, sizeof(row.main_comm));
-	r = steer_workers_set(&service->steer, w->slot, &row);
-	return r < 0 ? error_set(err, r, "can't write slot %u: %s", w->slot, strerror(-r)) : 0;
-}
-
 static void takeover_keep(struct worker *w, const struct rpd_worker *row)
 {
 	struct slot *it = &w->sup->slots[w->slot];
@@ -140,7 +120,10 @@ static int takeover_place(struct worker *w, struct service *service, struct obse
 		slot = w->slot;
 	if (slot == (int)w->slot && w->slot < w->sup->n_slots && !w->sup->slots[slot].current) {
 		takeover_keep(w, o->slots[slot].worker);
-		return takeover_note_main(w, service, err);
+		/* The row's main process may have ended while there was no supervisor, or it is
+		 * that of a worker which an admission that was killed half way has not put into the
+		 * slot. */
+		return placement_note_main(w, err);
 	}
 	takeover_find_generation(w, o);
 	former_recall(w);

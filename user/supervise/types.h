@@ -73,7 +73,10 @@ struct worker {
 	bool exited;
 	char end[64];        /* how its main process ended, for example "exit status 1" */
 	int end_status;      /* its exit status, or 128 + the signal's number; -1 = unknown */
-	bool in_background;  /* its main process has left the work to another one: background.h */
+	bool in_background;  /* it has failed, because its program went to the background when it
+	                        started */
+	bool is_left;        /* its program went there later, and serves on: background.h */
+	bool is_first;       /* it was the first worker that was up in its slot */
 	bool has_duplicates; /* it was refused because it has several listeners on an endpoint */
 	sd_event_source *on_exit, *on_cgroup;
 	sd_event_source *timer; /* for the end of its state: at most one is needed */
@@ -163,6 +166,8 @@ struct worker_events {
 	/* If the service is reloaded in place, replaces the slot's current worker in that way, and
 	 * returns true. */
 	bool (*replace_in_place)(struct supervisor *sup, unsigned int slot);
+	/* The worker is in its slot, and its program has gone to the background: w->is_left. */
+	void (*left)(struct worker *w);
 	/* All its processes have ended. It is no longer in the list, and is freed afterwards. */
 	void (*gone)(const struct worker *w);
 };

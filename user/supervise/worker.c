@@ -69,7 +69,10 @@ static void worker_add_refusal(struct worker *w)
 static void worker_judge_end(struct worker *w)
 {
 	if (background_note(w)) {
-		worker_event(w, WORKER_EVENT_EXITED);
+		if (w->in_background)
+			worker_event(w, WORKER_EVENT_EXITED);
+		else if (w->state == WORKER_UP)
+			w->sup->events->left(w);
 		return;
 	}
 	if (w->state <= WORKER_STANDBY || (w->state == WORKER_UP && !w->up_at)) {
@@ -311,7 +314,7 @@ static void worker_send_drain(struct worker *w)
 
 	if (config->drain_message && w->channel)
 		channel_send(w->channel, "drain");
-	if (config->drain_signal)
+	if (config->drain_signal && !w->exited)
 		kill(w->pid, config->drain_signal);
 }
 
@@ -319,7 +322,8 @@ static void worker_send_stop(struct worker *w)
 {
 	const struct run_config *config = &w->plan->config;
 
-	if (!config->shutdown_message || !w->channel || channel_send(w->channel, "shutdown") < 0)
+	if (!config->shutdown_message || !w->channel || w->exited ||
+	    channel_send(w->channel, "shutdown") < 0)
 		worker_signal(w, config->stop_signal);
 }
 

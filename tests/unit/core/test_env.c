@@ -114,6 +114,26 @@ static void parse(void **state)
 		assert_string_equal(env[i], expected[i]);
 }
 
+static void values_that_differ(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned int line;
+	} cases[] = {
+	        {"A=1\nB=a#b", 2},      {"A=C:\\new", 1},         {"A=`b`", 1},  {"A=\nB=x\\", 2},
+	        {"A='C:\\new # `'", 0}, {"A=\"a # b\" # c\n", 0}, {"A=b`c`", 0}, {"A=\n#`\n", 0},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_strv_ char **env = NULL;
+		unsigned int line = 7;
+
+		assert_int_equal(env_parse(cases[i].text, &env, &line), 0);
+		if (line != cases[i].line)
+			fail_msg("'%s': line %u", cases[i].text, line);
+	}
+}
+
 static void wrong_lines(void **state)
 {
 	static const struct {
@@ -142,7 +162,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(set_and_find),   cmocka_unit_test(merge),
 	        cmocka_unit_test(many_variables), cmocka_unit_test(names_of_variables),
-	        cmocka_unit_test(parse),          cmocka_unit_test(wrong_lines),
+	        cmocka_unit_test(parse),          cmocka_unit_test(values_that_differ),
+	        cmocka_unit_test(wrong_lines),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);
