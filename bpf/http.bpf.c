@@ -46,6 +46,13 @@ struct {
 	__type(value, struct rpd_responses);
 } responses SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RESPONSE_ROWS_MAX);
+	__type(key, __u32);
+	__type(value, struct rpd_requests);
+} requests SEC(".maps");
+
 /* When both programs were attached, in RPD_TAG_TICKs: they have seen all packets of a connection
  * that is younger. User space sets it. */
 __u64 attached_at = -1ull;
@@ -82,13 +89,15 @@ static __always_inline struct http_exchange *http_begin(struct bpf_sock *sk)
 static __always_inline struct http_exchange *
 http_find_exchange(struct __sk_buff *skb, struct bpf_sock *sk, struct http_segment *ret)
 {
-	struct http_exchange *it = bpf_sk_storage_get(&exchanges, sk, NULL, 0);
-	__u32 at;
+	const __u32 at = http_packet_read(skb, ret);
+	struct http_exchange *it;
 
+	if (!at)
+		return NULL;
+	it = bpf_sk_storage_get(&exchanges, sk, NULL, 0);
 	if (it ? it->flags & HTTP_OPAQUE : !http_is_our_port(sk->src_port))
 		return NULL;
-	at = http_packet_read(skb, ret);
-	if (!at || !http_packet_read_head(skb, at, ret))
+	if (!http_packet_read_head(skb, at, ret))
 		return NULL;
 	return it ? it : http_begin(sk);
 }
@@ -116,44 +125,40 @@ static __always_inline __u32 http_account(struct bpf_sock *sk, struct http_excha
 	return account;
 }
 
-static __always_inline struct rpd_responses *http_find_row(__u32 account)
-{
-	return bpf_map_lookup_elem(&responses, &account);
-}
-
-/* Keeps the numbers of requests that are due, after a packet. Returns the row of `account`, or NULL
- * if it was not needed or there is none. */
-static __always_inline struct rpd_responses *http_track(struct bpf_sock *sk,
-                                                        struct http_exchange *it, __u64 now)
+/* Keeps the numbers of requests that are due, after a packet. */
+static __always_inline void http_track(struct bpf_sock *sk, struct http_exchange *it, __u64 now)
 {
 	const __u32 tick = it->asked_at >> RESPONSE_TICK_LOG;
 	const bool is_open = it->flags & HTTP_OPEN, is_due = http_exchange_is_due(it);
-	struct rpd_responses *row;
+	struct rpd_requests *row;
+	__u32 account;
 
 	if (is_open == is_due && (!is_due || tick == it->due_tick))
-		return NULL;
-	row = http_find_row(is_open ? it->account : http_account(sk, it));
-	it->flags = row && is_due ? it->flags | HTTP_OPEN : it->flags & ~HTTP_OPEN;
+		return;
+	account = is_open ? it->account : http_account(sk, it);
+	row = bpf_map_lookup_elem(&requests, &account);
 	if (!row)
-		return NULL;
+		return;
 	if (!is_due) {
+		it->flags &= ~HTTP_OPEN;
 		response_due_remove(row, it->due_tick, now >> RESPONSE_TICK_LOG);
 	} else if (is_open) {
 		it->due_tick = response_due_move(row, it->due_tick, tick);
 	} else {
+		it->flags |= HTTP_OPEN;
+		it->due_tick = tick;
 		__sync_fetch_and_add(&row->asked, 1);
 		response_due_add(row, tick);
-		it->due_tick = tick;
 	}
-	return row;
 }
 
-static __always_inline void http_count(struct rpd_responses *row, __u32 class, __u64 now, __u64 ns)
+static __always_inline void http_count(__u32 account, __u32 class, __u64 now, __u64 ns)
 {
+	struct rpd_responses *row = bpf_map_lookup_elem(&responses, &account);
 	__u32 bucket;
 
 	HTTP_FORGET(class);
-	if (class >= RESPONSE_CLASS_MAX)
+	if (!row || class >= RESPONSE_CLASS_MAX)
 		return;
 	__sync_fetch_and_add(&row->of[class], 1);
 	if (class != 1)
@@ -170,15 +175,18 @@ static __always_inline void http_count(struct rpd_responses *row, __u32 class, _
  * aside while the worker is in a system call with its socket. The program runs before TCP checks
  * the sequence number, which may be forged: then it must not decide what has come. Other segments
  * are left out, too: what came before, and what comes out of order. A client that does not pipeline
- * begins no request out of order, as it has got the whole response to the last one. */
-static __always_inline bool http_is_next(const struct bpf_tcp_sock *tcp,
-                                         const struct http_exchange *it,
+ * begins no request out of order, as it has got the whole response to the last one. TCP is asked
+ * only if the segment does not follow the last one. */
+static __always_inline bool http_is_next(struct bpf_sock *sk, const struct http_exchange *it,
                                          const struct http_segment *segment)
 {
-	if (!http_exchange_is_before(tcp->rcv_nxt, segment->end))
-		return false;
-	return !http_exchange_is_before(tcp->rcv_nxt, segment->seq) ||
-	       (it->flags & HTTP_CAME && segment->seq == it->received);
+	const struct bpf_tcp_sock *tcp;
+
+	if (it->flags & HTTP_CAME && segment->seq == it->received)
+		return true;
+	tcp = bpf_tcp_sock(sk);
+	return tcp && http_exchange_is_before(tcp->rcv_nxt, segment->end) &&
+	       !http_exchange_is_before(tcp->rcv_nxt, segment->seq);
 }
 
 /* The time when TCP sends a packet: TCP has noted it there, by the same clock, so the program need
@@ -198,10 +206,9 @@ int rpd_http_in(struct __sk_buff *skb)
 	struct bpf_sock *sk = skb->sk;
 	struct http_segment segment = {};
 	struct http_exchange *it = sk ? http_find_exchange(skb, sk, &segment) : NULL;
-	const struct bpf_tcp_sock *tcp = it ? bpf_tcp_sock(sk) : NULL;
 	__u64 now;
 
-	if (!tcp || !http_is_next(tcp, it, &segment))
+	if (!it || !http_is_next(sk, it, &segment))
 		return HTTP_PASS;
 	now = bpf_ktime_get_ns();
 	http_exchange_receive(it, &segment, now);
@@ -215,7 +222,6 @@ int rpd_http_out(struct __sk_buff *skb)
 	struct bpf_sock *sk = skb->sk;
 	struct http_segment segment = {};
 	struct http_exchange *it = sk ? http_find_exchange(skb, sk, &segment) : NULL;
-	struct rpd_responses *row;
 	__u64 ns = 0, now;
 	int class;
 
@@ -223,13 +229,9 @@ int rpd_http_out(struct __sk_buff *skb)
 		return HTTP_PASS;
 	now = http_sent_at(skb, it);
 	class = http_exchange_send(it, &segment, now, &ns);
-	row = http_track(sk, it, now);
-	if (class == HTTP_NO_RESPONSE)
-		return HTTP_PASS;
-	if (!row || !(it->flags & HTTP_SETTLED))
-		row = http_find_row(http_account(sk, it));
-	if (row)
-		http_count(row, class, now, ns);
+	http_track(sk, it, now);
+	if (class != HTTP_NO_RESPONSE)
+		http_count(http_account(sk, it), class, now, ns);
 	return HTTP_PASS;
 }
 

@@ -36,48 +36,42 @@ static __always_inline __u32 http_packet_find_tcp6(struct __sk_buff *skb, __u8 n
 	return next == IPPROTO_TCP ? at : 0;
 }
 
-/* The beginning of a packet; both parts are there at once in a plain IPv4 packet. */
-struct http_start {
-	__u8 ip[20];
-	struct tcphdr tcp;
-};
-
-/* Reads the beginning of the packet. The headers are nearly always in the memory that the program
- * reads without a helper. */
-static __always_inline bool http_packet_read_start(struct __sk_buff *skb, struct http_start *ret)
+/* Notes what the TCP header at @at says. Returns where the data begins; 0 if there is none. */
+static __always_inline __u32 http_packet_take(const struct __sk_buff *skb, __u32 at,
+                                              const struct tcphdr *tcp, struct http_segment *ret)
 {
-	const struct http_start *start = (void *)(long)skb->data;
-
-	if ((void *)(start + 1) > (void *)(long)skb->data_end)
-		return bpf_skb_load_bytes(skb, 0, ret, sizeof(*ret)) == 0;
-	*ret = *start;
-	return true;
+	at += tcp->doff * 4;
+	if (skb->len <= at)
+		return 0;
+	ret->seq = bpf_ntohl(tcp->seq);
+	ret->end = ret->seq + skb->len - at;
+	ret->ack = bpf_ntohl(tcp->ack_seq);
+	return at;
 }
 
 /* Reads the headers. Returns where the data of the packet begins; 0 if it has none. */
 static __always_inline __u32 http_packet_read(struct __sk_buff *skb, struct http_segment *ret)
 {
-	struct http_start start;
+	const __u8 *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct tcphdr tcp;
+	__u8 ip[8] = {};
 	__u32 at = 0;
 
-	if (!http_packet_read_start(skb, &start))
+	/* Nearly always, the headers are in the memory that the program reads without a helper, and
+	 * have no options. */
+	if (data + 20 + sizeof(tcp) <= end && data[0] == 0x45)
+		return http_packet_take(skb, 20, (const void *)(data + 20), ret);
+	if (data + 40 + sizeof(tcp) <= end && data[0] >> 4 == 6 && data[6] == IPPROTO_TCP)
+		return http_packet_take(skb, 40, (const void *)(data + 40), ret);
+	if (bpf_skb_load_bytes(skb, 0, ip, sizeof(ip)) < 0)
 		return 0;
-	if (start.ip[0] >> 4 == 4)
-		at = (start.ip[0] & 15) * 4;
-	else if (start.ip[0] >> 4 == 6)
-		at = http_packet_find_tcp6(skb, start.ip[6]);
-	if (!at)
+	if (ip[0] >> 4 == 4)
+		at = (ip[0] & 15) * 4;
+	else if (ip[0] >> 4 == 6)
+		at = http_packet_find_tcp6(skb, ip[6]);
+	if (!at || bpf_skb_load_bytes(skb, at, &tcp, sizeof(tcp)) < 0)
 		return 0;
-	if (at != sizeof(start.ip) &&
-	    bpf_skb_load_bytes(skb, at, &start.tcp, sizeof(start.tcp)) < 0)
-		return 0;
-	at += start.tcp.doff * 4;
-	if (skb->len <= at)
-		return 0;
-	ret->seq = bpf_ntohl(start.tcp.seq);
-	ret->end = ret->seq + skb->len - at;
-	ret->ack = bpf_ntohl(start.tcp.ack_seq);
-	return at;
+	return http_packet_take(skb, at, &tcp, ret);
 }
 
 /* Reads the first bytes of the data, which begins at @at. */

@@ -25,23 +25,25 @@
 #define RESPONSE_LONGEST_LOG  36
 #define RESPONSE_BUCKETS      ((RESPONSE_LONGEST_LOG - RESPONSE_SHORTEST_LOG) * RESPONSE_OCTAVE)
 
-/* The bucket of a time. */
+/* The bucket of a time. The logarithm is computed without branches: times differ, so the processor
+ * would take many of them wrongly, which takes longer than all the rest. */
 static inline __u32 response_bucket(__u64 ns)
 {
-	__u64 rest = ns;
-	__u32 log = 0;
+	__u32 rest = ns >> RESPONSE_SHORTEST_LOG, log = 0;
 
 	if (ns < 1ull << RESPONSE_SHORTEST_LOG)
 		return 0;
 	if (ns >= 1ull << RESPONSE_LONGEST_LOG)
 		return RESPONSE_BUCKETS - 1;
-	for (__u32 step = 32; step; step /= 2)
-		if (rest >> step) {
-			rest >>= step;
-			log += step;
-		}
-	return (log - RESPONSE_SHORTEST_LOG) * RESPONSE_OCTAVE +
-	       (__u32)((ns >> (log - RESPONSE_OCTAVE_LOG)) & (RESPONSE_OCTAVE - 1));
+	for (int i = 4; i >= 0; i--) {
+		const __u32 more = ((1u << (1 << i)) - 1 - rest) >> 31 << i;
+
+		rest >>= more;
+		log += more;
+	}
+	return log * RESPONSE_OCTAVE +
+	       (__u32)((ns >> (RESPONSE_SHORTEST_LOG - RESPONSE_OCTAVE_LOG + log)) &
+	               (RESPONSE_OCTAVE - 1));
 }
 
 /* The shortest time of a bucket; for RESPONSE_BUCKETS, the end of the last one. */
@@ -53,6 +55,24 @@ static inline __u64 response_bucket_floor(__u32 bucket)
 }
 
 /*
+ * Map "responses", by account (abi.h), and from RPD_ACCOUNT_MAX on the counts of versions that the
+ * accounts had before: the responses of one generation of a slot. Only rows that user space has
+ * made are counted in.
+ */
+struct rpd_responses {
+	/* What each response changes comes first, in few cache lines. */
+	__u64 time_ns;                /* the sum of the times in times[] */
+	struct rpd_rate rate;         /* final responses */
+	__u64 of[RESPONSE_CLASS_MAX]; /* by class */
+	/* To first byte: of final responses of a known class, and of connections that do not begin
+	 * with HTTP/1. */
+	__u64 times[RESPONSE_BUCKETS];
+	char label[RPD_LABEL_MAX]; /* the version of the workers that have responded */
+};
+
+#define RESPONSE_ROWS_MAX (RPD_ACCOUNT_MAX + RPD_VERSION_MAX)
+
+/*
  * Requests that wait for their response, by the time when their last packet came: in ticks of 1.07
  * s. A request that has none after RESPONSE_LATE_TICKS counts as unanswered for good, also if its
  * connection has ended.
@@ -62,18 +82,10 @@ static inline __u64 response_bucket_floor(__u32 bucket)
 #define RESPONSE_DUE_TICKS  8 /* of a row; a power of two, more than RESPONSE_LATE_TICKS */
 
 /*
- * Map "responses", by account (abi.h), and from RPD_ACCOUNT_MAX on the counts of versions that the
- * accounts had before: the responses of one generation of a slot. Only rows that user space has
- * made are counted in.
+ * Map "requests", by the same keys: what the programs change for a request, and again for its
+ * response. An array, as a search in a hash takes longer than all that is done with the row.
  */
-struct rpd_responses {
-	char label[RPD_LABEL_MAX];    /* the version of the workers that have responded */
-	struct rpd_rate rate;         /* final responses */
-	__u64 of[RESPONSE_CLASS_MAX]; /* by class */
-	__u64 time_ns;                /* the sum of the times in times[] */
-	/* To first byte: of final responses of a known class, and of connections that do not begin
-	 * with HTTP/1. */
-	__u64 times[RESPONSE_BUCKETS];
+struct rpd_requests {
 	__u64 asked; /* requests, and connections on which the client began with something else */
 	__u64 late;  /* those of the ticks that are no longer in due[], and have had no response */
 	/* For each of the last ticks, the number of its requests that have had no response, in the
@@ -81,10 +93,8 @@ struct rpd_responses {
 	__u64 due[RESPONSE_DUE_TICKS];
 };
 
-#define RESPONSE_ROWS_MAX (RPD_ACCOUNT_MAX + RPD_VERSION_MAX)
-
 /* A request came in @tick, which is the present one. */
-static inline void response_due_add(struct rpd_responses *row, __u32 tick)
+static inline void response_due_add(struct rpd_requests *row, __u32 tick)
 {
 	__u64 *due = &row->due[tick & (RESPONSE_DUE_TICKS - 1)];
 	const __u64 old = *(volatile __u64 *)due;
@@ -99,7 +109,7 @@ static inline void response_due_add(struct rpd_responses *row, __u32 tick)
 
 /* The request that is counted in @tick is not due any more. Returns 0 if it stays counted there,
  * since it is late. */
-static inline int response_due_remove(struct rpd_responses *row, __u32 tick, __u32 now)
+static inline int response_due_remove(struct rpd_requests *row, __u32 tick, __u32 now)
 {
 	__u64 *due = &row->due[tick & (RESPONSE_DUE_TICKS - 1)];
 
@@ -117,7 +127,7 @@ static inline int response_due_remove(struct rpd_responses *row, __u32 tick, __u
 
 /* More of the request that is counted in @tick has come in tick @now. Returns the tick in which it
  * is counted from now on. */
-static inline __u32 response_due_move(struct rpd_responses *row, __u32 tick, __u32 now)
+static inline __u32 response_due_move(struct rpd_requests *row, __u32 tick, __u32 now)
 {
 	if (tick == now || !response_due_remove(row, tick, now))
 		return tick;
@@ -125,4 +135,5 @@ static inline __u32 response_due_move(struct rpd_responses *row, __u32 tick, __u
 	return now;
 }
 
-_Static_assert(sizeof(struct rpd_responses) == 32 + 40 + 8 * (6 + 1 + 208 + 2 + 8), "ABI");
+_Static_assert(sizeof(struct rpd_responses) == 32 + 40 + 8 * (6 + 1 + 208), "ABI");
+_Static_assert(sizeof(struct rpd_requests) == 8 * (2 + 8), "ABI");

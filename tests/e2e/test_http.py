@@ -11,7 +11,7 @@ from harness.network import PORT
 from harness.servers import Nginx, Workers
 from runs import Run, script, worker_command
 
-PINNED = ("responses", "http-in", "http-out")
+PINNED = ("responses", "requests", "http-in", "http-out")
 
 # Answers with the status that the path names; /slow and others in several parts.
 NODE = """

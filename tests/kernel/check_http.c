@@ -188,10 +188,10 @@ static void play(const struct http_pair *pair, const struct script *script)
 /* Requests of the worker that have had no response, and will have none. */
 static unsigned int count_due(void)
 {
-	struct rpd_responses row;
+	struct response_row row;
 
 	CHECK_EQ(http_get_row(&run_service.http, 0, &row), 0);
-	return (unsigned int)response_count_unanswered(&row, RESPONSE_COUNT_EVER);
+	return (unsigned int)response_count_unanswered(&row.requests, RESPONSE_COUNT_EVER);
 }
 
 static void play_over(const struct http_bed *bed, int family)

@@ -241,7 +241,8 @@ static void began_later_and_ended(void)
 	responses_end(&run_service);
 	CHECK_EQ(attached(bed.cgroup), 0);
 	CHECK(!response_stats_are_counted(&run_service));
-	CHECK(!is_pinned("responses") && !is_pinned("http-in") && !is_pinned("http-out"));
+	CHECK(!is_pinned("responses") && !is_pinned("requests"));
+	CHECK(!is_pinned("http-in") && !is_pinned("http-out"));
 	responses_end(&run_service);
 	pair = http_bed_connect(&bed, AF_INET);
 	exchange(&pair, 5);
@@ -260,7 +261,7 @@ static void began_later_and_ended(void)
 
 static void half_made_is_removed(void)
 {
-	static const char *const pins[] = {"responses", "http-in", "http-out"};
+	static const char *const pins[] = {"responses", "requests", "http-in", "http-out"};
 	_cleanup_http_bed_ struct http_bed bed;
 	struct error err;
 
@@ -272,7 +273,8 @@ static void half_made_is_removed(void)
 		CHECK_EQ(unlink(pins_path(&run_service.pins, pins[i], path)), 0);
 		run_service_reopen();
 		CHECK(!response_stats_are_counted(&run_service));
-		CHECK(!is_pinned("responses") && !is_pinned("http-in") && !is_pinned("http-out"));
+		CHECK(!is_pinned("responses") && !is_pinned("requests"));
+		CHECK(!is_pinned("http-in") && !is_pinned("http-out"));
 		/* The kernel ends a link some time after its last file is closed. */
 		CHECK_UNTIL(attached(bed.cgroup) == 0);
 	}

@@ -12,7 +12,7 @@ const char *response_count_class(unsigned int class)
 	return names[class];
 }
 
-uint64_t response_count_unanswered(const struct rpd_responses *row, int64_t now)
+uint64_t response_count_unanswered(const struct rpd_requests *row, int64_t now)
 {
 	uint64_t n = row->late;
 
@@ -22,16 +22,16 @@ uint64_t response_count_unanswered(const struct rpd_responses *row, int64_t now)
 	return n;
 }
 
-struct response_count response_count_of(const struct rpd_responses *row, int64_t now)
+struct response_count response_count_of(const struct response_row *row, int64_t now)
 {
 	struct response_count count = {
-	        .time_ns = row->time_ns,
-	        .asked = row->asked,
-	        .unanswered = response_count_unanswered(row, now),
+	        .time_ns = row->responses.time_ns,
+	        .asked = row->requests.asked,
+	        .unanswered = response_count_unanswered(&row->requests, now),
 	};
 
-	memcpy(count.of, row->of, sizeof(count.of));
-	memcpy(count.times, row->times, sizeof(count.times));
+	memcpy(count.of, row->responses.of, sizeof(count.of));
+	memcpy(count.times, row->responses.times, sizeof(count.times));
 	return count;
 }
 

@@ -9,6 +9,12 @@
 #include <stdint.h>
 #include <reuseportd/response_abi.h>
 
+/* What is counted of one generation of a slot. */
+struct response_row {
+	struct rpd_responses responses;
+	struct rpd_requests requests;
+};
+
 /* All zero = none. */
 struct response_count {
 	uint64_t of[RESPONSE_CLASS_MAX]; /* by class; RESPONSE_UNKNOWN: the status is not known */
@@ -22,11 +28,11 @@ struct response_count {
 const char *response_count_class(unsigned int class);
 
 /* Takes the counts of a row. @now: CLOCK_MONOTONIC, ns. */
-struct response_count response_count_of(const struct rpd_responses *row, int64_t now);
+struct response_count response_count_of(const struct response_row *row, int64_t now);
 
 /* The requests of a row that have had no response in time; RESPONSE_COUNT_EVER: and never will. */
 #define RESPONSE_COUNT_EVER INT64_MAX
-uint64_t response_count_unanswered(const struct rpd_responses *row, int64_t now);
+uint64_t response_count_unanswered(const struct rpd_requests *row, int64_t now);
 
 /* The cumulative histogram that is shown: RESPONSE_STEPS bounds, one an octave, from 131 us to 68.7
  * s. response_count_below() is the number of times below bound @step, which is 2^N ns. */

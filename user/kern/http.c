@@ -15,26 +15,27 @@
 #include "kern/steer_maps.h"
 
 /* The pins, made in this order and removed in the other. */
-enum http_pin { PIN_ROWS, PIN_IN, PIN_OUT, PIN_MAX };
+enum http_pin { PIN_RESPONSES, PIN_REQUESTS, PIN_IN, PIN_OUT, PIN_MAX };
 
 /* The pin of a link that is to replace one of these. A killed command may leave it, until the next
  * move or the end of the service: what both links see counts once. */
 #define NEXT "http-next"
 
 static const char *const pin_names[PIN_MAX] = {
-        [PIN_ROWS] = "responses",
+        [PIN_RESPONSES] = "responses",
+        [PIN_REQUESTS] = "requests",
         [PIN_IN] = "http-in",
         [PIN_OUT] = "http-out",
 };
 
 static int *http_fd(struct http *http, enum http_pin pin)
 {
-	return pin == PIN_ROWS ? &http->rows_fd : &http->link_fds[pin - PIN_IN];
+	return pin < PIN_IN ? &http->map_fds[pin] : &http->link_fds[pin - PIN_IN];
 }
 
 void http_init(struct http *http)
 {
-	*http = (struct http){.rows_fd = -1, .link_fds = {-1, -1}};
+	*http = (struct http){.map_fds = {-1, -1}, .link_fds = {-1, -1}};
 }
 
 void http_close(struct http *http)
@@ -53,13 +54,13 @@ bool http_is_pin(const char *name)
 }
 
 /* Whether the map is one that we can read. */
-static bool http_has_layout(int fd)
+static bool http_has_layout(int fd, enum bpf_map_type type, size_t size_of_row)
 {
 	struct bpf_map_info info = {};
 	uint32_t size = sizeof(info);
 
-	return bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == BPF_MAP_TYPE_HASH &&
-	       info.value_size == sizeof(struct rpd_responses);
+	return bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == type &&
+	       info.value_size == size_of_row;
 }
 
 void http_open(struct http *http, const struct pins *pins)
@@ -72,7 +73,11 @@ void http_open(struct http *http, const struct pins *pins)
 		*http_fd(http, i) = bpf_obj_get(pins_path(pins, pin_names[i], path));
 		n += *http_fd(http, i) >= 0;
 	}
-	if (n == PIN_MAX && http_has_layout(http->rows_fd)) {
+	if (n == PIN_MAX &&
+	    http_has_layout(http->map_fds[PIN_RESPONSES], BPF_MAP_TYPE_HASH,
+	                    sizeof(struct rpd_responses)) &&
+	    http_has_layout(http->map_fds[PIN_REQUESTS], BPF_MAP_TYPE_ARRAY,
+	                    sizeof(struct rpd_requests))) {
 		http->counting = true;
 		return;
 	}
@@ -122,6 +127,26 @@ static void http_destroy_skel(struct http_bpf **skel)
 	http_bpf__destroy(*skel);
 }
 
+/* Keeps what the skeleton closes. */
+static int http_duplicate(struct http *http, const struct http_bpf *skel)
+{
+	const int fds[PIN_MAX] = {
+	        [PIN_RESPONSES] = bpf_map__fd(skel->maps.responses),
+	        [PIN_REQUESTS] = bpf_map__fd(skel->maps.requests),
+	        [PIN_IN] = bpf_link__fd(skel->links.rpd_http_in),
+	        [PIN_OUT] = bpf_link__fd(skel->links.rpd_http_out),
+	};
+
+	for (unsigned int i = 0; i < PIN_MAX; i++) {
+		int *fd = http_fd(http, i);
+
+		*fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
+		if (*fd < 0)
+			return -errno;
+	}
+	return 0;
+}
+
 static int http_load(struct http *http, const struct steer *steer, int cgroup)
 {
 	_cleanup_(http_destroy_skel) struct http_bpf *skel = http_bpf__open();
@@ -141,10 +166,7 @@ static int http_load(struct http *http, const struct steer *steer, int cgroup)
 		return -errno;
 	__atomic_store_n(&skel->data->attached_at,
 	                 (uint64_t)clock_ns(CLOCK_MONOTONIC) >> RPD_TAG_TICK_LOG, __ATOMIC_RELEASE);
-	http->rows_fd = fcntl(bpf_map__fd(skel->maps.responses), F_DUPFD_CLOEXEC, 3);
-	http->link_fds[0] = fcntl(bpf_link__fd(skel->links.rpd_http_in), F_DUPFD_CLOEXEC, 3);
-	http->link_fds[1] = fcntl(bpf_link__fd(skel->links.rpd_http_out), F_DUPFD_CLOEXEC, 3);
-	return http->rows_fd < 0 || http->link_fds[0] < 0 || http->link_fds[1] < 0 ? -errno : 0;
+	return http_duplicate(http, skel);
 }
 
 static int http_explain(int code, struct error *err)
@@ -219,22 +241,47 @@ uint64_t http_cgroup(const struct http *http)
 	                                                                    : 0;
 }
 
-int http_get_row(const struct http *http, uint32_t key, struct rpd_responses *ret)
+static int http_get_requests(const struct http *http, uint32_t key, struct rpd_requests *ret)
 {
-	return bpf_map_lookup_elem(http->rows_fd, &key, ret) < 0 ? -errno : 0;
+	return bpf_map_lookup_elem(http->map_fds[PIN_REQUESTS], &key, ret) < 0 ? -errno : 0;
 }
 
-int http_take_row(const struct http *http, uint32_t key, struct rpd_responses *ret)
+static int http_set_requests(const struct http *http, uint32_t key, const struct rpd_requests *row)
 {
-	return bpf_map_lookup_and_delete_elem(http->rows_fd, &key, ret) < 0 ? -errno : 0;
+	return bpf_map_update_elem(http->map_fds[PIN_REQUESTS], &key, row, BPF_ANY) < 0 ? -errno
+	                                                                                : 0;
 }
 
-int http_set_row(const struct http *http, uint32_t key, const struct rpd_responses *row)
+int http_get_row(const struct http *http, uint32_t key, struct response_row *ret)
 {
-	return bpf_map_update_elem(http->rows_fd, &key, row, BPF_ANY) < 0 ? -errno : 0;
+	if (bpf_map_lookup_elem(http->map_fds[PIN_RESPONSES], &key, &ret->responses) < 0)
+		return -errno;
+	return http_get_requests(http, key, &ret->requests);
+}
+
+int http_take_row(const struct http *http, uint32_t key, struct response_row *ret)
+{
+	const struct rpd_requests none = {};
+	int r;
+
+	if (bpf_map_lookup_and_delete_elem(http->map_fds[PIN_RESPONSES], &key, &ret->responses) < 0)
+		return -errno;
+	r = http_get_requests(http, key, &ret->requests);
+	return r < 0 ? r : http_set_requests(http, key, &none);
+}
+
+int http_set_row(const struct http *http, uint32_t key, const struct response_row *row)
+{
+	const int r = http_set_requests(http, key, &row->requests);
+
+	if (r < 0)
+		return r;
+	return bpf_map_update_elem(http->map_fds[PIN_RESPONSES], &key, &row->responses, BPF_ANY) < 0
+	               ? -errno
+	               : 0;
 }
 
 int http_next_row(const struct http *http, const uint32_t *key, uint32_t *ret)
 {
-	return bpf_map_get_next_key(http->rows_fd, key, ret) < 0 ? -errno : 0;
+	return bpf_map_get_next_key(http->map_fds[PIN_RESPONSES], key, ret) < 0 ? -errno : 0;
 }

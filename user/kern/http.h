@@ -2,9 +2,9 @@
 /*
  * The programs that count each worker's HTTP responses (http.bpf.c), and their counts.
  *
- * Pins, in addition to those of steer and conns, while responses are counted: the map "responses";
- * the links "http-in" and "http-out", which keep the programs attached to a cgroup. Responses are
- * counted only if all three exist.
+ * Pins, in addition to those of steer and conns, while responses are counted: the maps "responses"
+ * and "requests"; the links "http-in" and "http-out", which keep the programs attached to a cgroup.
+ * Responses are counted only if all four exist.
  */
 #pragma once
 
@@ -12,12 +12,12 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "core/response_count.h"
 #include "kern/pins.h"
 #include "kern/steer.h"
-#include <reuseportd/response_abi.h>
 
 struct http {
-	int rows_fd, link_fds[2];
+	int map_fds[2], link_fds[2];
 	bool counting;  /* if not, the descriptors are -1 */
 	bool half_made; /* a killed command has left some of the pins */
 };
@@ -48,11 +48,11 @@ int http_pin_missing(const struct http *http, const struct pins *pins);
 /* Whether a pin of this name is one of ours. */
 bool http_is_pin(const char *name);
 
-/* Reads a row of map "responses", or writes one. Each returns 0 or a negative errno: -ENOENT if
- * there is none. http_take_row() removes the row, too. */
-int http_get_row(const struct http *http, uint32_t key, struct rpd_responses *ret);
-int http_take_row(const struct http *http, uint32_t key, struct rpd_responses *ret);
-int http_set_row(const struct http *http, uint32_t key, const struct rpd_responses *row);
+/* Reads a row of both maps, or writes one. Each returns 0 or a negative errno: -ENOENT if there is
+ * none. http_take_row() removes the row, too. */
+int http_get_row(const struct http *http, uint32_t key, struct response_row *ret);
+int http_take_row(const struct http *http, uint32_t key, struct response_row *ret);
+int http_set_row(const struct http *http, uint32_t key, const struct response_row *row);
 
 /* Steps through the keys, in no order: the key after *@key, or the first one if that is NULL.
  * -ENOENT at the end. */

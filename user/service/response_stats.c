@@ -18,7 +18,7 @@ bool response_stats_are_counted(const struct service *service)
 int response_stats_of_generation(const struct service *service, uint16_t generation,
                                  struct response_count *ret, double *ret_rate)
 {
-	struct rpd_responses row = {};
+	struct response_row row = {};
 	uint32_t seconds[RPD_RATE_SECONDS - 1] = {};
 	const int64_t now = clock_ns(CLOCK_MONOTONIC);
 	int r = service->http.counting ? http_get_row(&service->http, generation, &row) : 0;
@@ -26,7 +26,7 @@ int response_stats_of_generation(const struct service *service, uint16_t generat
 	if (r < 0 && r != -ENOENT)
 		return r;
 	*ret = response_count_of(&row, now);
-	connection_rate_add(&row.rate, now / NS_PER_S, seconds);
+	connection_rate_add(&row.responses.rate, now / NS_PER_S, seconds);
 	if (ret_rate)
 		*ret_rate = connection_rate_mean(seconds);
 	return 0;
@@ -34,16 +34,16 @@ int response_stats_of_generation(const struct service *service, uint16_t generat
 
 /* Adds a row to the counts of its version, which has room in @list. */
 static void response_stats_add(struct version_responses *list, size_t *n,
-                               const struct rpd_responses *row, int64_t now)
+                               const struct response_row *row, int64_t now)
 {
 	const struct response_count count = response_count_of(row, now);
 	size_t i = 0;
 
-	while (i < *n && strcmp(list[i].label, row->label) != 0)
+	while (i < *n && strcmp(list[i].label, row->responses.label) != 0)
 		i++;
 	if (i == *n) {
 		list[i] = (struct version_responses){};
-		memcpy(list[i].label, row->label, sizeof(list[i].label));
+		memcpy(list[i].label, row->responses.label, sizeof(list[i].label));
 		(*n)++;
 	}
 	response_count_add(&list[i].count, &count);
@@ -60,7 +60,7 @@ int response_stats_of_versions(const struct service *service, struct version_res
 
 	/* A removed row may lead back to the first one: bounded. */
 	for (unsigned int i = 0; r == 0 && i < RESPONSE_ROWS_MAX; i++) {
-		struct rpd_responses row;
+		struct response_row row;
 
 		if (n == allocated) {
 			struct version_responses *more;

@@ -66,32 +66,34 @@ static uint32_t responses_find_past(const struct service *service, const char *l
 	uint32_t unused = RPD_ACCOUNT_MAX;
 
 	for (uint32_t key = RPD_ACCOUNT_MAX; key < RESPONSE_ROWS_MAX; key++) {
-		struct rpd_responses row;
+		struct response_row row;
 
-		if (http_get_row(&service->http, key, &row) < 0 || !strcmp(row.label, label))
+		if (http_get_row(&service->http, key, &row) < 0 ||
+		    !strcmp(row.responses.label, label))
 			return key;
-		if (schedule_version_find(schedule, row.label) < 0)
+		if (schedule_version_find(schedule, row.responses.label) < 0)
 			unused = key;
 	}
 	return unused;
 }
 
-static void responses_add_past(struct service *service, const struct rpd_responses *row)
+static void responses_add_past(struct service *service, const struct response_row *row)
 {
-	const uint32_t key = responses_find_past(service, row->label);
-	struct rpd_responses past;
+	const uint32_t key = responses_find_past(service, row->responses.label);
+	struct response_row past;
 
-	if (http_get_row(&service->http, key, &past) < 0 || strcmp(past.label, row->label) != 0) {
+	if (http_get_row(&service->http, key, &past) < 0 ||
+	    strcmp(past.responses.label, row->responses.label) != 0) {
 		http_set_row(&service->http, key, row);
 		return;
 	}
 	for (unsigned int i = 0; i < RESPONSE_CLASS_MAX; i++)
-		past.of[i] += row->of[i];
+		past.responses.of[i] += row->responses.of[i];
 	for (unsigned int i = 0; i < RESPONSE_BUCKETS; i++)
-		past.times[i] += row->times[i];
-	past.time_ns += row->time_ns;
-	past.asked += row->asked;
-	past.late += response_count_unanswered(row, RESPONSE_COUNT_EVER);
+		past.responses.times[i] += row->responses.times[i];
+	past.responses.time_ns += row->responses.time_ns;
+	past.requests.asked += row->requests.asked;
+	past.requests.late += response_count_unanswered(&row->requests, RESPONSE_COUNT_EVER);
 	http_set_row(&service->http, key, &past);
 }
 
@@ -99,7 +101,7 @@ static void responses_add_past(struct service *service, const struct rpd_respons
  * than to count them twice. */
 void responses_keep_past(struct service *service, uint16_t generation)
 {
-	struct rpd_responses row;
+	struct response_row row;
 
 	if (service->http.counting && http_take_row(&service->http, generation, &row) == 0)
 		responses_add_past(service, &row);
@@ -107,17 +109,17 @@ void responses_keep_past(struct service *service, uint16_t generation)
 
 void responses_set_version(struct service *service, uint16_t generation, const char *label)
 {
-	struct rpd_responses row = {};
+	struct response_row row = {};
 
 	if (!service->http.counting || generation > RPD_ACCOUNT_UNKNOWN)
 		return;
 	if (http_get_row(&service->http, generation, &row) == 0) {
-		if (!strcmp(row.label, label))
+		if (!strcmp(row.responses.label, label))
 			return;
 		responses_keep_past(service, generation);
-		row = (struct rpd_responses){};
+		row = (struct response_row){};
 	}
-	strncpy(row.label, label, sizeof(row.label) - 1);
+	strncpy(row.responses.label, label, sizeof(row.responses.label) - 1);
 	http_set_row(&service->http, generation, &row);
 }
 

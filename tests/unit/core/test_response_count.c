@@ -72,10 +72,11 @@ static void steps_of_the_cumulative_histogram(void **state)
 
 static void sums(void **state)
 {
-	struct rpd_responses row = {.of = {1, 2, 3, 4, 5, 6}, .time_ns = 70, .asked = 9, .late = 3};
+	struct response_row row = {.responses = {.of = {1, 2, 3, 4, 5, 6}, .time_ns = 70},
+	                           .requests = {.asked = 9, .late = 3}};
 	struct response_count one, both;
 
-	row.times[7] = 8;
+	row.responses.times[7] = 8;
 	one = response_count_of(&row, 0);
 	both = one;
 	response_count_add(&both, &one);
@@ -94,7 +95,7 @@ static void sums(void **state)
 static void unanswered(void **state)
 {
 	const uint32_t first = 1000, late = first + RESPONSE_LATE_TICKS + 1;
-	struct rpd_responses row = {};
+	struct rpd_requests row = {};
 
 	for (uint32_t i = 0; i < 5; i++)
 		response_due_add(&row, first);
@@ -124,7 +125,7 @@ static void unanswered(void **state)
 static void stalls(void **state)
 {
 	const uint32_t first = 1000, gap = RESPONSE_LATE_TICKS + 1, end = first + 10 * gap;
-	struct rpd_responses row = {};
+	struct rpd_requests row = {};
 	uint32_t tick = first;
 
 	response_due_add(&row, tick);
