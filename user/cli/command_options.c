@@ -137,6 +137,12 @@ static int command_options_add_setting(void *member, const struct option_setting
 	return strv_append(member, word);
 }
 
+static int command_options_set_http(void *member, const struct option_setting *setting,
+                                    struct error *err)
+{
+	return http_address_parse(setting->value, member, err);
+}
+
 #define AT(member) offsetof(struct invocation, member)
 
 /* Rows that several commands have. */
@@ -168,6 +174,14 @@ const struct option_row command_options_run_extra[] = {
         {ONLY},
         {"metrics", "ADDRESS:PORT", "Serve the services' metrics for Prometheus at this address",
          option_set_endpoint, AT(listen)},
+        {"web", "ADDRESS:PORT|unix:PATH",
+         "Serve the page, JSON and the metrics of all services of the host at this address, as "
+         "`web --listen` does",
+         command_options_set_http, AT(web.address)},
+        {"web-admin", NULL, "With --web: `web --admin`", option_set_flag, AT(web.admin)},
+        {"web-token-file", "FILE", "With --web: `web --token-file FILE`", option_set_borrowed,
+         AT(web.token_file)},
+        {"web-host", "NAME", "With --web: `web --host NAME`", option_set_borrowed, AT(web.host)},
         {0},
 };
 
@@ -294,6 +308,28 @@ const struct option_row command_options_metrics[] = {
          "Stay in the foreground and serve the metrics over HTTP at this address, "
          "path /metrics; for example at 127.0.0.1:9464 or [::1]:9464. SIGTERM ends it",
          option_set_endpoint, AT(listen)},
+        {0},
+};
+
+const struct option_row command_options_web[] = {
+        {"listen", "ADDRESS:PORT|unix:PATH",
+         "Serve at this address, for example 127.0.0.1:9465 or [::1]:9465, or on this Unix socket, "
+         "which every user of the host may open (required)",
+         command_options_set_http, AT(web.address)},
+        {"admin", NULL,
+         "Allow actions: drain, resume, promote, pause, abort and rollback, for clients that "
+         "have the token, and for root on a Unix socket. Each action is in the events of its "
+         "service",
+         option_set_flag, AT(web.admin)},
+        {"token-file", "FILE",
+         "File with the token, one line of 16 to 512 characters, which only its owner may read "
+         "(mode 0600). With it, an address may be one that other hosts reach: these clients then "
+         "need the token to read, too. Without TLS in front, others on the network can read it",
+         option_set_borrowed, AT(web.token_file)},
+        {"host", "NAME",
+         "Also answer requests for this host name. Without it, only those for an IP address or "
+         "localhost are answered, so that a page of another site can't ask in your browser",
+         option_set_borrowed, AT(web.host)},
         {0},
 };
 

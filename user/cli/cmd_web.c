@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli/command.h"
+#include "cli/web_action.h"
+#include "cli/web_serve.h"
+
+static int cmd_web_check(const struct invocation *i, struct error *err)
+{
+	if (i->n_args)
+		return error_usage(err, "`web` takes no argument");
+	if (!http_address_is_set(&i->web.address))
+		return error_usage(err, "--listen is missing, such as --listen 127.0.0.1:9465");
+	return web_process_check(&i->web, err);
+}
+
+int cmd_web(struct invocation *i, struct error *err)
+{
+	struct http_settings settings = {
+	        .address = i->web.address,
+	        .what = "the page",
+	        .routes = route_all,
+	        .look.admin = i->web.admin,
+	        .host = i->web.host,
+	        .act = i->web.admin ? web_action : NULL,
+	};
+	int r = cmd_web_check(i, err);
+
+	if (r == 0 && i->web.token_file)
+		r = guard_read_token(i->web.token_file, &settings.token, err);
+	return r < 0 ? r : web_serve(&settings, "/", err);
+}
