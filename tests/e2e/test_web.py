@@ -499,6 +499,9 @@ def test_rights(bed):
     check(capabilities(helper) & 0x3ffb, "capabilities of the process that acts")
     sockets = [os.readlink(path) for path in pathlib.Path(f"/proc/{helper}/fd").iterdir()]
     equal(sum(name.startswith("socket:") for name in sockets), 1, f"sockets of {sockets}")
+    for number in (signal.SIGTERM, signal.SIGINT):  # as systemd and a terminal send them, to both
+        os.kill(helper, number)
+        equal(children(), [helper], f"the process that acts after {number}")
     os.kill(helper, signal.SIGKILL)
     equal(web.wait(), 1, "exit status without the process that acts")
     check("carries out actions has ended" in web.output(), web.output())
@@ -511,8 +514,11 @@ def test_rights(bed):
 
 
 def test_run(bed):
-    """The page of a service of `run`: a deployment, its actions, and the death of the supervisor."""
-    run = Deploys(bed, worker_command(bed), "--settle", "0.1", "--web", LISTEN, "--web-admin",
+    """The page of a service of `run`: a deployment, its actions, and the death of the supervisor. No
+    answer has the command line of a worker."""
+    secret = "--secret-of-the-command-line"
+    command = ["sh", "-c", 'exec "$@"', secret, *worker_command(bed)]
+    run = Deploys(bed, command, "--settle", "0.1", "--web", LISTEN, "--web-admin",
                   "--web-token-file", token_file(bed))
 
     def get(path=""):
@@ -528,6 +534,9 @@ def test_run(bed):
     wait_until(lambda: get("/rollout").json()["outcome"] == "aborted", "the page shows it", 30)
     check("abort by token" in [e["text"] for e in of_command(bed, "events", RUN)], "event")
     equal(act("promote", {"full": True}, service=RUN).status, 409, "no deployment is under way")
+    for path in (API, f"{API}/{RUN}", f"{API}/{RUN}/events", f"{API}/{RUN}/rollout", "/metrics", "/ready"):
+        answer = ask(path, Authorization=f"Bearer {TOKEN}")
+        check(answer.status == 200 and secret not in answer.body, f"{path}: {answer}")
     run.kill_supervisor()
     wait_until(lambda: not answers(), "the server ends with its supervisor", 30)
     run.start(wait=False)
@@ -559,4 +568,71 @@ def test_supervisor_restarted(bed):
     equal(ask(f"{API}/{RUN}").json()["supervisor_pid"], run.process.pid, "supervisor")
     equal(run.stop(), 0, "exit status of the supervisor")
     wait_until(lambda: ask(f"{API}/{RUN}").status == 404, "the service has ended", 30)
+    stop(web)
+
+
+def test_configuration_file(bed):
+    """The key `web` of a configuration file: one process for all services, which must agree; only a
+    file of root may have it."""
+    path = bed.dir / "web.conf"
+    sections = [f"[service {name}]\ncommand = {bed.binary('worker')} --port {port} --no-reuseport\nworkers = 1\n"
+                for name, port in (("web", PORT), ("other", PORT + 1))]
+
+    def write(*keys):
+        path.write_text("".join(f"{section}{key}\n" for section, key in zip(sections, keys)))
+    write(f"web = {LISTEN}", "web = 127.0.0.1:9466")
+    result = bed.reuseportd("run", path, status=2)
+    check("'web' and 'other' have different settings" in result.err, f"{result}")
+    write(f"web = {LISTEN}\nweb-admin = yes", "")
+    result = bed.reuseportd("run", path, status=2)
+    check(f"{path}:4: web: every user" in result.err, f"{result}")
+    write("web-host = x", "")
+    bed.reuseportd("check", path, status=2)
+    write(f"web = unix:{bed.dir}/web.sock\nweb-admin = yes", "")
+    run = Deploys.of_file(bed, path)
+    address = f"unix:{bed.dir}/web.sock"
+    wait_until(lambda: len(ask(API, address=address).json()["services"]) == 2, "both services", 30)
+    run.process.kill(signal.SIGUSR2)
+    run.process.wait_output("re-exec of")
+    wait_until(lambda: run.log().count("is taken over") == 2, "the workers are taken over", 30)
+    wait_until(lambda: reached(address), "the server is back", 30)
+    equal(act_on(address, "drain", {"slots": [0], "force": True}).status, 200, "drain by root")
+    bed.reuseportd("stop", "other")
+    equal(run.stop(), 0, "exit status of the supervisor")
+    check(not os.path.exists(f"{bed.dir}/web.sock"), "the socket is left")
+    os.chown(path, 65534, 65534)
+    result = bed.reuseportd("check", path, status=2)
+    check("only root may serve" in result.err, f"{result}")
+
+
+def reached(address):
+    with contextlib.suppress(OSError):
+        return ask("/live", address=address).status == 200
+    return False
+
+
+def act_on(address, action, body):
+    return ask(f"{API}/{RUN}/{action}", "POST", address=address, body=json.dumps(body),
+               Content_Type="application/json")
+
+
+def test_slow_clients(bed):
+    """Clients that are slow with a request, the body of an action or an answer keep no other client
+    waiting."""
+    Workers(bed, 2)
+    bed.reuseportd("attach", "--workers", 2)
+    web = start(bed, "--admin", "--token-file", token_file(bed))
+    heads = (b"", b"GET /metrics HTTP/1.1\r\nHost: local",
+             f"POST {API}/{SERVICE}/drain HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+             "Content-Type: application/json\r\nContent-Length: 20\r\n\r\n{".encode(),
+             f"GET {API} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    with contextlib.ExitStack() as stack:
+        for i in range(100):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", 9465)))
+            with contextlib.suppress(ConnectionError):
+                client.sendall(heads[i % len(heads)])
+        for _ in range(20):
+            equal(ask(f"{API}/{SERVICE}").status, 200, "status")
+        equal(act("drain", {"slots": [0]}).status, 200, "drain")
+    equal(states(bed), ["draining", "active"], "states")
     stop(web)

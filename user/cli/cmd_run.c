@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/strv.h"
@@ -44,10 +45,18 @@ static bool cmd_run_finds_service(const struct load_result *loaded)
 struct cmd_run_servers {
 	struct web_process_command served[2]; /* the metrics, the page */
 	struct web_process processes[2];
-	char token_file[PATH_MAX];
+	/* The configurations may be freed earlier. */
+	char token_file[PATH_MAX], host[256];
 };
 
 #define _cleanup_servers_ __attribute__((cleanup(cmd_run_end_servers)))
+
+static void cmd_run_init_servers(struct cmd_run_servers *servers)
+{
+	memset(servers->served, 0, sizeof(servers->served));
+	for (size_t s = 0; s < ARRAY_SIZE(servers->processes); s++)
+		web_process_init(&servers->processes[s]);
+}
 
 static void cmd_run_end_servers(struct cmd_run_servers *servers)
 {
@@ -71,35 +80,75 @@ static void cmd_run_kill_servers(void *data)
 		web_process_kill(&servers->processes[s]);
 }
 
-/* The token is read by the child; what is wrong with it is to be seen at once. */
-static int cmd_run_check_web(const struct web_process_command *web, struct error *err)
+static bool cmd_run_is_same(const char *a, const char *b)
 {
-	struct guard_token ignored;
-	int r;
+	return a && b ? !strcmp(a, b) : a == b;
+}
 
-	if (!http_address_is_set(&web->address))
-		return web->admin || web->token_file || web->host
-		               ? error_usage(err,
-		                             "--web-admin, --web-token-file and --web-host "
-		                             "need --web")
-		               : 0;
-	r = web_process_check(web, err);
-	return r < 0 || !web->token_file ? r : guard_read_token(web->token_file, &ignored, err);
+static bool cmd_run_webs_agree(const struct run_config *a, const struct run_config *b)
+{
+	return cmd_run_is_same(a->web, b->web) && a->web_admin == b->web_admin &&
+	       cmd_run_is_same(a->web_token_file, b->web_token_file) &&
+	       cmd_run_is_same(a->web_host, b->web_host);
+}
+
+/* Finds the settings of the page in the services' configurations; *ret is NULL if none has them. */
+static int cmd_run_find_web(const struct load_result *loaded, const struct run_config **ret,
+                            struct error *err)
+{
+	const struct run_config *first = NULL;
+
+	for (size_t c = 0; c < loaded->n; c++) {
+		const struct run_config *config = &loaded->configs[c];
+
+		if (!config->web)
+			continue;
+		if (first && !cmd_run_webs_agree(first, config))
+			return error_usage(err,
+			                   "services '%s' and '%s' have different settings of "
+			                   "`web`: one process serves the page for all services",
+			                   first->service, config->service);
+		first = first ? first : config;
+	}
+	*ret = first;
+	return 0;
+}
+
+/* The token is read by the child; what is wrong with it is to be seen at once. */
+static int cmd_run_set_web(struct cmd_run_servers *servers, const struct run_config *config,
+                           struct error *err)
+{
+	struct web_process_command *served = &servers->served[1];
+	struct guard_token ignored;
+	int r = http_address_parse(config->web, &served->address, err);
+
+	if (r == 0 && config->web_token_file)
+		r = guard_read_token(config->web_token_file, &ignored, err);
+	if (r < 0)
+		return r;
+	served->name = "web";
+	served->what = "the page";
+	served->admin = config->web_admin;
+	if (config->web_host) {
+		snprintf(servers->host, sizeof(servers->host), "%s", config->web_host);
+		served->host = servers->host;
+	}
+	if (config->web_token_file) /* the child starts in another folder */
+		served->token_file = realpath(config->web_token_file, servers->token_file);
+	return 0;
 }
 
 static int cmd_run_bind_servers(struct cmd_run_servers *servers, const struct invocation *i,
                                 const struct load_result *loaded, struct error *err)
 {
 	const bool later = cmd_run_finds_service(loaded);
-	int r = cmd_run_check_web(&i->web, err);
+	const struct run_config *web = NULL;
+	int r = cmd_run_find_web(loaded, &web, err);
 
+	if (r == 0 && web)
+		r = cmd_run_set_web(servers, web, err);
 	servers->served[0] = (struct web_process_command){
 	        .name = "metrics", .what = "the metrics", .address.tcp = i->listen};
-	servers->served[1] = i->web;
-	servers->served[1].name = "web";
-	servers->served[1].what = "the page";
-	if (r == 0 && i->web.token_file) /* the child starts in another folder */
-		servers->served[1].token_file = realpath(i->web.token_file, servers->token_file);
 	for (size_t s = 0; r == 0 && s < ARRAY_SIZE(servers->processes); s++) {
 		if (!http_address_is_set(&servers->served[s].address))
 			continue;
@@ -124,8 +173,7 @@ int cmd_run(struct invocation *i, struct error *err)
 	_cleanup_strv_ char **self = NULL;
 	int r;
 
-	for (size_t s = 0; s < ARRAY_SIZE(servers.processes); s++)
-		web_process_init(&servers.processes[s]);
+	cmd_run_init_servers(&servers);
 	i->run.keep_faulty = true;
 	r = args_load(&i->run, &loaded, err);
 	/* One service that can't be started does not keep the others from it. */

@@ -5,11 +5,13 @@
 
 static int cmd_web_check(const struct invocation *i, struct error *err)
 {
+	const char *missing = http_address_check(&i->web.address, i->web.admin, i->web.token_file);
+
 	if (i->n_args)
 		return error_usage(err, "`web` takes no argument");
 	if (!http_address_is_set(&i->web.address))
 		return error_usage(err, "--listen is missing, such as --listen 127.0.0.1:9465");
-	return web_process_check(&i->web, err);
+	return missing ? error_usage(err, "%s (--token-file)", missing) : 0;
 }
 
 int cmd_web(struct invocation *i, struct error *err)

@@ -38,7 +38,7 @@ struct invocation {
 	struct attach_request attach;
 	struct dealing dealing;     /* policy; RPD_POLICY_MAX, -1 and 0 choices = not given */
 	struct rpd_endpoint listen; /* metrics --listen, attach --metrics; family 0 = not given */
-	struct web_process_command web; /* web, run --web; without an address = not given */
+	struct web_process_command web; /* web; without an address = not given */
 	uint32_t swap_pid;
 	int fds[INVOCATION_FDS_MAX];
 	size_t n_fds;

@@ -137,12 +137,6 @@ static int command_options_add_setting(void *member, const struct option_setting
 	return strv_append(member, word);
 }
 
-static int command_options_set_http(void *member, const struct option_setting *setting,
-                                    struct error *err)
-{
-	return http_address_parse(setting->value, member, err);
-}
-
 #define AT(member) offsetof(struct invocation, member)
 
 /* Rows that several commands have. */
@@ -174,14 +168,6 @@ const struct option_row command_options_run_extra[] = {
         {ONLY},
         {"metrics", "ADDRESS:PORT", "Serve the services' metrics for Prometheus at this address",
          option_set_endpoint, AT(listen)},
-        {"web", "ADDRESS:PORT|unix:PATH",
-         "Serve the page, JSON and the metrics of all services of the host at this address, as "
-         "`web --listen` does",
-         command_options_set_http, AT(web.address)},
-        {"web-admin", NULL, "With --web: `web --admin`", option_set_flag, AT(web.admin)},
-        {"web-token-file", "FILE", "With --web: `web --token-file FILE`", option_set_borrowed,
-         AT(web.token_file)},
-        {"web-host", "NAME", "With --web: `web --host NAME`", option_set_borrowed, AT(web.host)},
         {0},
 };
 
@@ -315,7 +301,7 @@ const struct option_row command_options_web[] = {
         {"listen", "ADDRESS:PORT|unix:PATH",
          "Serve at this address, for example 127.0.0.1:9465 or [::1]:9465, or on this Unix socket, "
          "which every user of the host may open (required)",
-         command_options_set_http, AT(web.address)},
+         option_set_http_address, AT(web.address)},
         {"admin", NULL,
          "Allow actions: drain, resume, promote, pause, abort and rollback, for clients that "
          "have the token, and for root on a Unix socket. Each action is in the events of its "

@@ -18,6 +18,19 @@ bool http_address_is_local(const struct http_address *address)
 	return address->path[0] || endpoint_is_loopback(&address->tcp);
 }
 
+const char *http_address_check(const struct http_address *address, bool admin,
+                               const char *token_file)
+{
+	if (token_file)
+		return NULL;
+	if (!http_address_is_local(address))
+		return "other hosts can reach this address: that needs a file with a token";
+	if (admin && !address->path[0])
+		return "every user of this host can reach this address: actions need a file with a "
+		       "token, or a Unix socket, where root may act";
+	return NULL;
+}
+
 int http_address_parse(const char *text, struct http_address *ret, struct error *err)
 {
 	struct http_address address = {};

@@ -23,6 +23,11 @@ bool http_address_is_set(const struct http_address *address);
 /* Whether no other host can reach it. */
 bool http_address_is_local(const struct http_address *address);
 
+/* What is missing to serve there: other hosts need a token, and so do actions, except on a Unix
+ * socket. @token_file: NULL = none. NULL = nothing. */
+const char *http_address_check(const struct http_address *address, bool admin,
+                               const char *token_file);
+
 /* Parses "127.0.0.1:9465", "[::1]:9465" or "unix:/run/web.sock", an absolute path. error_usage() if
  * it is none of them. */
 int http_address_parse(const char *text, struct http_address *ret, struct error *err);

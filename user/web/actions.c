@@ -61,7 +61,8 @@ static void actions_carry_out(int fd, const struct action_message *message, acti
 	struct error err = {};
 	int r;
 
-	signal(SIGCHLD, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
 	alarm(ACTIONS_TIME_S);
 	r = actions_check(message, &action, &err);
 	if (r == 0)
@@ -80,7 +81,10 @@ static void actions_serve(int fd, action_function *act)
 	unsigned int children = 0;
 	ssize_t n;
 
-	while ((n = recv(fd, &message, sizeof(message), 0)) > 0 || errno == EINTR) {
+	/* They come to both processes, and the other one's end is this one's. */
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	while ((n = recv(fd, &message, sizeof(message), 0)) > 0 || (n < 0 && errno == EINTR)) {
 		pid_t pid;
 
 		if (n != sizeof(message))

@@ -26,26 +26,6 @@
 #define FIRST_FD 3  /* as sd_listen_fds(3) has it */
 #define ARGV_MAX 16 /* more than a command line has */
 
-int web_process_check(const struct web_process_command *command, struct error *err)
-{
-	char address[HTTP_ADDRESS_TEXT_MAX];
-
-	if (command->token_file)
-		return 0;
-	http_address_format(&command->address, address);
-	if (!http_address_is_local(&command->address))
-		return error_usage(err,
-		                   "other hosts can reach %s: a token is needed for that "
-		                   "(--token-file)",
-		                   address);
-	if (command->admin && !command->address.path[0])
-		return error_usage(err,
-		                   "every user of this host can reach %s: actions need a token "
-		                   "(--token-file), or a Unix socket, where root may act",
-		                   address);
-	return 0;
-}
-
 void web_process_init(struct web_process *process)
 {
 	*process = (struct web_process){.pidfd = -1, .lifeline = -1};

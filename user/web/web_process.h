@@ -36,10 +36,6 @@ struct web_process {
 
 #define _cleanup_web_process_ __attribute__((cleanup(web_process_end)))
 
-/* Whether the command may be given: an address that other hosts reach needs a token, and so do
- * actions, except on a Unix socket. Returns 0, or error_usage(). */
-int web_process_check(const struct web_process_command *command, struct error *err);
-
 /* Not started: web_process_end() may be called. */
 void web_process_init(struct web_process *process);
 
