@@ -2,7 +2,6 @@
 """The HTTP server: each path has what the command of the same subject prints, an answer is kept for
 a second, and only clients that may do so read it."""
 import concurrent.futures
-import contextlib
 import os
 import pathlib
 import signal

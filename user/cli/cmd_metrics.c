@@ -5,6 +5,7 @@
 #include "cli/positional.h"
 #include "cli/web_serve.h"
 #include "core/service_name.h"
+#include "kern/pins.h"
 #include "service/service_each.h"
 #include "view/list_read.h"
 #include "view/list_view.h"
@@ -18,7 +19,7 @@ static int cmd_metrics_serve(const struct invocation *i, struct error *err)
 	        .address.tcp = i->listen,
 	        .what = "the metrics",
 	        .routes = route_metrics,
-	        .look.metrics_of = i->service,
+	        .look = {.metrics_of = i->service, .patience_ms = PINS_PATIENCE_MS},
 	};
 	int r = i->service ? service_name_check(i->service, err) : 0;
 

@@ -3,6 +3,9 @@
 #include "cli/web_action.h"
 #include "cli/web_serve.h"
 
+/* A command holds a lock for some milliseconds. */
+#define PATIENCE_MS 100
+
 static int cmd_web_check(const struct invocation *i, struct error *err)
 {
 	const char *missing = http_address_check(&i->web.address, i->web.admin, i->web.token_file);
@@ -20,7 +23,7 @@ int cmd_web(struct invocation *i, struct error *err)
 	        .address = i->web.address,
 	        .what = "the page",
 	        .routes = route_all,
-	        .look.admin = i->web.admin,
+	        .look = {.admin = i->web.admin, .patience_ms = PATIENCE_MS},
 	        .host = i->web.host,
 	        .act = i->web.admin ? web_action : NULL,
 	};

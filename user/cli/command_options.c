@@ -298,9 +298,9 @@ const struct option_row command_options_metrics[] = {
 };
 
 const struct option_row command_options_web[] = {
-        {"listen", "ADDRESS:PORT|unix:PATH",
-         "Serve at this address, for example 127.0.0.1:9465 or [::1]:9465, or on this Unix socket, "
-         "which every user of the host may open (required)",
+        {"listen", "ADDRESS",
+         "Serve at this address, for example 127.0.0.1:9465 or [::1]:9465, or on the Unix socket "
+         "unix:PATH, which every user of the host may open (required)",
          option_set_http_address, AT(web.address)},
         {"admin", NULL,
          "Allow actions: drain, resume, promote, pause, abort and rollback, for clients that "

@@ -4,5 +4,6 @@
 
 #include "web/actions.h"
 
-/* Carries out the action, and notes in the events of the service who has asked for it. */
+/* Carries out the action, and notes in the events of the service by which right the client has
+ * asked for it. */
 action_function web_action;

@@ -7,9 +7,9 @@
 
 /* clang-format off */
 #define WEB_OPTIONS(AT)                                                                            \
-	{"web", "ADDRESS:PORT|unix:PATH",                                                          \
+	{"web", "ADDRESS",                                                                         \
 	 "Serve the page, JSON and the metrics of all services of the host at this address, as "   \
-	 "`web --listen` does. One process serves them for all services of FILE, so if several "   \
+	 "`web --listen ADDRESS` does. One process serves them for all services of FILE, so if several "   \
 	 "have this option, they must agree (default: none)",                                      \
 	 option_set_http_text, AT(web)},                                                           \
 	{"web-admin", NULL, "With --web: allow actions, as `web --admin` does", option_set_flag,   \

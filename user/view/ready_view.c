@@ -67,6 +67,7 @@ void ready_view_add(const char *name, void *data)
 	service_init(&service);
 	r = service_try_open(&service, name, &why);
 	it->none |= r == SERVICE_NONE;
+	it->busy |= r == SERVICE_LOCKED;
 	if (r == SERVICE_OPEN)
 		r = observe(&service, OBSERVE_KNOWN, &observed, &why);
 	if (r == 0) {

@@ -18,7 +18,7 @@ struct ready_view {
 	unsigned int live, wanted;    /* live: the workers that listen and are in the ring */
 	char version[RPD_LABEL_MAX];  /* with the largest share of the last service */
 	struct error why;             /* of the first service that is not ready */
-	bool none;                    /* a service does not exist */
+	bool none, busy;              /* a service does not exist; its lock is busy */
 };
 
 /* Adds service @name to @data, a struct ready_view, which is all zero at first. One that can't be

@@ -56,8 +56,8 @@ void actions_init(struct actions *actions);
 /* Starts the other process. Returns 0, or a negative errno with @err set. */
 int actions_start(struct actions *actions, action_function *act, struct error *err);
 
-/* Asks for the action of the client, whose body is complete, and suspends its connection. If that
- * is not possible, the client has an answer at once. */
+/* Asks for the action of a client that has sent the whole body, and suspends its connection. If
+ * that is not possible, the client has an answer at once. */
 void actions_ask(struct actions *actions, struct action_client *client);
 
 /* Reads the outcome of an action, and resumes the connection of its client. Returns false if the

@@ -26,16 +26,36 @@ const struct answer *answers_find(const struct answers *answers, const struct ro
 	return NULL;
 }
 
+const struct answer *answers_find_old(struct answers *answers, const struct route *route,
+                                      const char *service, int64_t now)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(answers->rows); i++) {
+		struct answer *row = &answers->rows[i];
+
+		if (row->route != route || row->seen + ANSWERS_BUSY_NS <= now ||
+		    strcmp(row->service, service) != 0)
+			continue;
+		row->until = row->seen + ANSWERS_BUSY_NS;
+		return row;
+	}
+	return NULL;
+}
+
 const struct answer *answers_keep(struct answers *answers, const struct answer *answer, int64_t now)
 {
 	struct answer *row = &answers->rows[0];
 
 	/* Free rows are the oldest. */
 	for (size_t i = 1; i < ARRAY_SIZE(answers->rows); i++)
-		if (answers->rows[i].until < row->until)
+		if (answers->rows[i].seen < row->seen)
+			row = &answers->rows[i];
+	for (size_t i = 0; i < ARRAY_SIZE(answers->rows); i++)
+		if (answers->rows[i].route == answer->route &&
+		    !strcmp(answers->rows[i].service, answer->service))
 			row = &answers->rows[i];
 	answers_free_one(row);
 	*row = *answer;
+	row->seen = now;
 	row->until = now + ANSWERS_KEPT_NS;
 	return row;
 }
@@ -47,10 +67,10 @@ int64_t answers_expire(struct answers *answers, int64_t now)
 	for (size_t i = 0; i < ARRAY_SIZE(answers->rows); i++) {
 		struct answer *row = &answers->rows[i];
 
-		if (row->route && row->until <= now)
+		if (row->route && row->seen + ANSWERS_BUSY_NS <= now)
 			answers_free_one(row);
-		else if (row->route && row->until < next)
-			next = row->until;
+		else if (row->route && row->seen + ANSWERS_BUSY_NS < next)
+			next = row->seen + ANSWERS_BUSY_NS;
 	}
 	return next;
 }

@@ -14,7 +14,7 @@
 #define GUARD_TOKEN_MIN 16 /* bytes */
 #define GUARD_TOKEN_MAX 512
 
-/* A secret that the clients who may act have; "" = none. */
+/* A secret of the clients that may act; "" = none. */
 struct guard_token {
 	char text[GUARD_TOKEN_MAX + 1];
 };

@@ -6,9 +6,9 @@
 #include "core/http_address.h"
 
 /*
- * Listens on @address. A Unix socket gets the mode 0666: who may do what is decided by request. One
- * that a killed process has left is replaced. Returns the descriptor, or a negative errno with @err
- * set, which names @what is served: -EADDRINUSE if another process listens there.
+ * Listens on @address. A Unix socket gets the mode 0666: what a client may do is decided by
+ * request. One that a killed process has left is replaced. Returns the descriptor, or a negative
+ * errno with @err set, which names @what is served: -EADDRINUSE if another process listens there.
  */
 int http_listener_open(const struct http_address *address, const char *what, struct error *err);
 

@@ -33,23 +33,20 @@ static enum MHD_Result http_request_refuse(struct MHD_Connection *connection, un
 /* --- looks */
 
 static void http_request_look(struct http_server *server, const struct route *route,
-                              const char *service, struct answer *answer, bool *ret_no_service)
+                              const char *service, struct answer *answer, struct look *ret)
 {
-	struct look look = {};
 	struct error ignored;
 
-	route->look(&server->settings->look, service[0] ? service : NULL, &look);
+	route->look(&server->settings->look, service[0] ? service : NULL, ret);
 	/* Leaves the service's network namespace, so that this process does not keep it alive after
 	 * its workers have ended. */
 	netns_return(server->home, &ignored);
-	*answer = (struct answer){.route = route, .status = look.status};
+	*answer = (struct answer){.route = route, .status = ret->status};
 	strcpy(answer->service, service);
-	if (route->kind == ROUTE_EVENTS && look.status == MHD_HTTP_OK)
-		answer->events = TAKE_PTR(look.json);
+	if (route->kind == ROUTE_EVENTS && ret->status == MHD_HTTP_OK)
+		answer->events = TAKE_PTR(ret->json);
 	else
-		answer->response = http_response_new_look(&look, route->type);
-	*ret_no_service = look.no_service;
-	look_free(&look);
+		answer->response = http_response_new_look(ret, route->type);
 }
 
 static enum MHD_Result http_request_send(struct MHD_Connection *connection,
@@ -75,18 +72,22 @@ static enum MHD_Result http_request_show(struct http_server *server,
 {
 	const struct answer *kept =
 	        answers_find(&server->answers, route, service, clock_ns(CLOCK_MONOTONIC));
+	const struct answer *old = NULL;
 	struct answer answer;
-	bool no_service;
+	struct look look = {};
 	enum MHD_Result r;
 
 	if (kept)
 		return http_request_send(connection, kept, after);
-	http_request_look(server, route, service, &answer, &no_service);
-	r = http_request_send(connection, &answer, after);
-	if (no_service)
+	http_request_look(server, route, service, &answer, &look);
+	if (look.is_busy)
+		old = answers_find_old(&server->answers, route, service, clock_ns(CLOCK_MONOTONIC));
+	r = http_request_send(connection, old ? old : &answer, after);
+	if (old || look.no_service)
 		answers_free_one(&answer);
 	else
 		answers_keep(&server->answers, &answer, clock_ns(CLOCK_MONOTONIC));
+	look_free(&look);
 	return r;
 }
 
@@ -125,7 +126,7 @@ static enum MHD_Result http_request_take_query(struct http_server *server,
 
 /* --- actions */
 
-/* Who may act: sets @client->by. */
+/* Whether the client may act: sets @client->by. */
 static bool http_request_may_act(const struct http_server *server,
                                  struct MHD_Connection *connection, struct action_client *client)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Answers the requests of the HTTP server: decides who may ask for what. */
+/* Answers the requests of the HTTP server: decides what a client may ask for. */
 #pragma once
 
 #include "web/http_server.h"

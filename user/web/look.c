@@ -19,9 +19,6 @@
 #include "view/ready_view.h"
 #include "view/service_status.h"
 
-/* For the locks of all services that a look opens. Meanwhile other clients wait. */
-#define PATIENCE_MS 100
-
 void look_free(struct look *look)
 {
 	free(look->text);
@@ -45,14 +42,16 @@ static void look_set_none(struct look *look, const struct error *why)
 
 /* --- /metrics */
 
-static int look_read_metrics(const char *service, struct json_object *view, struct error *err)
+static int look_read_metrics(const struct look_settings *settings, struct json_object *view,
+                             struct error *err)
 {
+	const char *service = settings->metrics_of;
 	int r;
 
 	if (!service)
-		return service_each(list_read_add_status, view, PINS_PATIENCE_MS, err);
+		return service_each(list_read_add_status, view, settings->patience_ms, err);
 	/* A scrape that fails is more useful than one that waits for another process. */
-	pins_set_waiting(pins_never_wait, PINS_PATIENCE_MS);
+	pins_set_waiting(pins_never_wait, settings->patience_ms);
 	r = list_read_status(service, view, err);
 	if (r == SERVICE_NONE) { /* reuseportd_up is 0 then */
 		list_view_add_unreadable(view, service, err->text);
@@ -66,7 +65,7 @@ void look_metrics(const struct look_settings *settings, const char *service, str
 	struct json_object *view = list_view_new();
 	struct error err = {};
 	FILE *out = NULL;
-	int r = look_read_metrics(settings->metrics_of, view, &err);
+	int r = look_read_metrics(settings, view, &err);
 
 	if (r == 0) {
 		out = open_memstream(&ret->text, &ret->n);
@@ -87,7 +86,7 @@ void look_services(const struct look_settings *settings, const char *service, st
 	struct json_object *view = json_build_new_object(), *services = list_view_new();
 	struct utsname host = {};
 	struct error err = {};
-	int r = service_each(list_read_add, services, PATIENCE_MS, &err);
+	int r = service_each(list_read_add, services, settings->patience_ms, &err);
 
 	uname(&host);
 	json_build_time(view, "time", clock_ns(CLOCK_REALTIME));
@@ -106,13 +105,14 @@ void look_service(const struct look_settings *settings, const char *service, str
 	struct error err = {};
 	int r;
 
-	pins_set_waiting(pins_never_wait, PATIENCE_MS);
+	pins_set_waiting(pins_never_wait, settings->patience_ms);
 	r = service_status_read_named(service, WORKER_VIEW_FULL, &ret->json, &err);
 	ret->status = MHD_HTTP_OK;
 	if (r == SERVICE_NONE)
 		look_set_none(ret, &err);
 	else if (r != SERVICE_OPEN)
 		look_set_error(ret, MHD_HTTP_SERVICE_UNAVAILABLE, err.text);
+	ret->is_busy = r == SERVICE_LOCKED;
 }
 
 void look_events(const struct look_settings *settings, const char *service, struct look *ret)
@@ -157,14 +157,15 @@ void look_ready(const struct look_settings *settings, const char *service, struc
 	struct error err = {};
 	int r = 0;
 
-	pins_set_waiting(pins_never_wait, PATIENCE_MS);
+	pins_set_waiting(pins_never_wait, settings->patience_ms);
 	if (service)
 		ready_view_add(service, &it);
 	else
-		r = service_each(ready_view_add, &it, PATIENCE_MS, &err);
+		r = service_each(ready_view_add, &it, settings->patience_ms, &err);
 	ret->status = ready_view_is_ready(&it) ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
 	ret->json = ready_view_new(&it);
 	ret->no_service = it.none;
+	ret->is_busy = it.busy;
 	if (r < 0)
 		look_set_error(ret, MHD_HTTP_SERVICE_UNAVAILABLE, err.text);
 }

@@ -13,6 +13,9 @@
 struct look_settings {
 	const char *metrics_of; /* the service of /metrics; NULL = all */
 	bool admin;             /* there are actions */
+	/* How long a look waits for the locks of all services that it opens. Meanwhile other
+	 * clients wait. */
+	unsigned int patience_ms;
 };
 
 /* The result: an HTTP status, and text or JSON. */
@@ -22,6 +25,7 @@ struct look {
 	size_t n;
 	struct json_object *json; /* for json_object_put() */
 	bool no_service;          /* there is no service of this name */
+	bool is_busy;             /* its lock was not free in time */
 };
 
 /* @service: NULL = the path names none. Leaves the calling thread in the network namespace of a
