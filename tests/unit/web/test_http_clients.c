@@ -126,11 +126,28 @@ static void deadlines(void **state)
 	assert_true(has_ended(1));
 }
 
+/* Connections of one user by a Unix socket count together, and don't end those of IPv4. */
+static void limit_of_a_user(void **state)
+{
+	const struct sockaddr unix_socket = {.sa_family = AF_UNIX};
+	const int other = add_v4(0, 1), first = add(0, &unix_socket);
+
+	assert_int_equal(added[first]->is_root, geteuid() == 0);
+	assert_false(added[other]->is_root);
+	for (int i = 1; i < HTTP_CLIENTS_PER_ADDRESS; i++)
+		add(i, &unix_socket);
+	assert_false(has_ended(first));
+	add(HTTP_CLIENTS_PER_ADDRESS, &unix_socket);
+	assert_true(has_ended(first));
+	assert_false(has_ended(other));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test_teardown(limit_of_an_address, end_all),
 	        cmocka_unit_test_teardown(limit_of_a_network, end_all),
+	        cmocka_unit_test_teardown(limit_of_a_user, end_all),
 	        cmocka_unit_test_teardown(limit_of_all, end_all),
 	        cmocka_unit_test_teardown(deadlines, end_all),
 	};
