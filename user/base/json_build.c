@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/json_build.h"
 
+#include <stdio.h>
+
+#include "base/clock.h"
 #include "base/memory.h"
 
 struct json_object *json_build_new_object(void)
@@ -46,6 +49,15 @@ void json_build_known(struct json_object *to, const char *key, bool known, int64
 void json_build_real(struct json_object *to, const char *key, double number)
 {
 	json_build_value(to, key, memory_need(json_object_new_double(number)));
+}
+
+void json_build_time(struct json_object *to, const char *key, int64_t ns)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%.3f", (double)ns / NS_PER_S);
+	json_build_value(to, key,
+	                 memory_need(json_object_new_double_s((double)ns / NS_PER_S, text)));
 }
 
 void json_build_flag(struct json_object *to, const char *key, bool flag)

@@ -28,6 +28,9 @@ void json_build_known(struct json_object *to, const char *key, bool known, int64
 
 void json_build_real(struct json_object *to, const char *key, double number);
 
+/* Adds a time in seconds, with milliseconds; @ns is in nanoseconds. */
+void json_build_time(struct json_object *to, const char *key, int64_t ns);
+
 void json_build_flag(struct json_object *to, const char *key, bool flag);
 
 /* Adds an array of @words, a list that ends with NULL. */

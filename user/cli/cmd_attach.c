@@ -6,8 +6,6 @@
 #include "base/clock.h"
 #include "base/escape.h"
 #include "cli/command.h"
-#include "cli/exporter_process.h"
-#include "cli/service_status.h"
 #include "core/endpoint.h"
 #include "kern/netns.h"
 #include "kern/pins.h"
@@ -17,6 +15,7 @@
 #include "service/responses.h"
 #include "service/service.h"
 #include "service/watch.h"
+#include "view/service_status.h"
 
 static int cmd_attach_check_input(const struct invocation *i, struct error *err)
 {
@@ -120,11 +119,11 @@ static void cmd_attach_print_waiting(const char *why)
 	escape_print_line(stderr, "waiting: %.*s", (int)strcspn(why, ";\n"), why);
 }
 
-/* Watches the service, and serves its metrics if the exporter listens. */
-static int cmd_attach_watch(const char *name, struct exporter_process *exporter, struct error *err)
+/* Watches the service, and serves its metrics if @metrics listens. */
+static int cmd_attach_watch(const char *name, struct web_process *metrics, struct error *err)
 {
-	exporter->service = name;
-	return watch(name, exporter_process_start, exporter, err);
+	metrics->service = name;
+	return watch(name, web_process_start, metrics, err);
 }
 
 static void cmd_attach_print_restored(const char *line, void *data)
@@ -168,7 +167,7 @@ static int cmd_attach_count_responses(const char *name, struct error *err)
 /* Watches a service that is attached already, or changes what has changed. Returns 1 if the command
  * has done that, 0 if there is nothing to do, or a negative errno. */
 static int cmd_attach_to_attached(const struct invocation *i, const char *name, bool deals_so,
-                                  struct exporter_process *exporter, struct error *err)
+                                  struct web_process *metrics, struct error *err)
 {
 	int r = 0;
 
@@ -183,13 +182,15 @@ static int cmd_attach_to_attached(const struct invocation *i, const char *name, 
 		return r;
 	if (!i->watch)
 		return cmd_attach_again(i, name, r > 0, err);
-	r = cmd_attach_watch(name, exporter, err);
+	r = cmd_attach_watch(name, metrics, err);
 	return r < 0 ? r : 1;
 }
 
 int cmd_attach(struct invocation *i, struct error *err)
 {
-	_cleanup_exporter_process_ struct exporter_process exporter;
+	const struct web_process_command served = {
+	        .name = "metrics", .what = "the metrics", .address.tcp = i->listen};
+	_cleanup_web_process_ struct web_process metrics;
 	_cleanup_service_ struct service service;
 	_cleanup_free_ char *notes = NULL;
 	char name[RPD_LABEL_MAX];
@@ -197,15 +198,15 @@ int cmd_attach(struct invocation *i, struct error *err)
 	int r = cmd_attach_check_input(i, err);
 
 	service_init(&service);
-	exporter_process_init(&exporter);
+	web_process_init(&metrics);
 	if (r == 0 && i->watch)
 		r = watch_check(err);
 	if (r == 0 && i->listen.family)
-		r = exporter_process_bind(&exporter, &i->listen, err);
+		r = web_process_bind(&metrics, &served, err);
 	if (r < 0)
 		return r;
 	if (cmd_attach_find_attached(i, name, &deals_so)) {
-		r = cmd_attach_to_attached(i, name, deals_so, &exporter, err);
+		r = cmd_attach_to_attached(i, name, deals_so, &metrics, err);
 		if (r != 0)
 			return r < 0 ? r : 0;
 	}
@@ -225,5 +226,5 @@ int cmd_attach(struct invocation *i, struct error *err)
 	if (r < 0 || !i->watch)
 		return r;
 	fflush(stdout);
-	return cmd_attach_watch(name, &exporter, err);
+	return cmd_attach_watch(name, &metrics, err);
 }

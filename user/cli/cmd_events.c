@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <time.h>
 
-#include "base/json_build.h"
 #include "cli/positional.h"
 #include "kern/events.h"
 #include "service/service.h"
@@ -56,8 +55,6 @@ static int cmd_events_follow(const struct service *service, uint64_t next, bool 
 int cmd_events(struct invocation *i, struct error *err)
 {
 	_cleanup_service_ struct service service;
-	struct json_object *list;
-	uint64_t end;
 	int r = positional_take_service(i, err);
 
 	service_init(&service);
@@ -68,14 +65,6 @@ int cmd_events(struct invocation *i, struct error *err)
 	pins_unlock(&service.pins);
 	if (i->follow)
 		return cmd_events_follow(&service, events_first(&service.steer), i->json);
-	list = json_build_new_array();
-	end = events_end(&service.steer);
-	for (uint64_t at = events_first(&service.steer); at < end; at++) {
-		struct rpd_event event;
-
-		if (events_get(&service.steer, at, &event))
-			json_build_add(list, event_view_new(&event));
-	}
-	answer_print(list, i->json, event_view_print_all);
+	answer_print(event_view_read(&service.steer), i->json, event_view_print_all);
 	return 0;
 }

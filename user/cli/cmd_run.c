@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* `run`: reads the configuration from the command line or a file, and starts the supervisor. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/strv.h"
 #include "cli/command.h"
-#include "cli/exporter_process.h"
 #include "service/service.h"
 #include "supervise/supervisors.h"
+#include "web/web_process.h"
 
 /* The original command line of this process: argp and main() change their argv. */
 static int cmd_run_read_command_line(char ***ret, struct error *err)
@@ -39,31 +41,139 @@ static bool cmd_run_finds_service(const struct load_result *loaded)
 	return false;
 }
 
-static int cmd_run_bind_metrics(struct exporter_process *exporter, const struct invocation *i,
+/* The processes that serve HTTP. */
+struct cmd_run_servers {
+	struct web_process_command served[2]; /* the metrics, the page */
+	struct web_process processes[2];
+	/* The configurations may be freed earlier. */
+	char token_file[PATH_MAX], host[256];
+};
+
+#define _cleanup_servers_ __attribute__((cleanup(cmd_run_end_servers)))
+
+static void cmd_run_init_servers(struct cmd_run_servers *servers)
+{
+	memset(servers->served, 0, sizeof(servers->served));
+	for (size_t s = 0; s < ARRAY_SIZE(servers->processes); s++)
+		web_process_init(&servers->processes[s]);
+}
+
+static void cmd_run_end_servers(struct cmd_run_servers *servers)
+{
+	for (size_t s = 0; s < ARRAY_SIZE(servers->processes); s++)
+		web_process_end(&servers->processes[s]);
+}
+
+static void cmd_run_start_servers(sd_event *loop, void *data)
+{
+	struct cmd_run_servers *servers = data;
+
+	for (size_t s = 0; s < ARRAY_SIZE(servers->processes); s++)
+		web_process_start(loop, &servers->processes[s]);
+}
+
+static void cmd_run_kill_servers(void *data)
+{
+	struct cmd_run_servers *servers = data;
+
+	for (size_t s = 0; s < ARRAY_SIZE(servers->processes); s++)
+		web_process_kill(&servers->processes[s]);
+}
+
+static bool cmd_run_is_same(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool cmd_run_webs_agree(const struct run_config *a, const struct run_config *b)
+{
+	return cmd_run_is_same(a->web, b->web) && a->web_admin == b->web_admin &&
+	       cmd_run_is_same(a->web_token_file, b->web_token_file) &&
+	       cmd_run_is_same(a->web_host, b->web_host);
+}
+
+/* Finds the settings of the page in the services' configurations; *ret is NULL if none has them. */
+static int cmd_run_find_web(const struct load_result *loaded, const struct run_config **ret,
+                            struct error *err)
+{
+	const struct run_config *first = NULL;
+
+	for (size_t c = 0; c < loaded->n; c++) {
+		const struct run_config *config = &loaded->configs[c];
+
+		if (!config->web)
+			continue;
+		if (first && !cmd_run_webs_agree(first, config))
+			return error_usage(err,
+			                   "services '%s' and '%s' have different settings of "
+			                   "`web`: one process serves the page for all services",
+			                   first->service, config->service);
+		first = first ? first : config;
+	}
+	*ret = first;
+	return 0;
+}
+
+/* The token is read by the child; what is wrong with it is to be seen at once. */
+static int cmd_run_set_web(struct cmd_run_servers *servers, const struct run_config *config,
+                           struct error *err)
+{
+	struct web_process_command *served = &servers->served[1];
+	struct guard_token ignored;
+	int r = http_address_parse(config->web, &served->address, err);
+
+	if (r == 0 && config->web_token_file)
+		r = guard_read_token(config->web_token_file, &ignored, err);
+	if (r < 0)
+		return r;
+	served->name = "web";
+	served->what = "the page";
+	served->admin = config->web_admin;
+	if (config->web_host) {
+		snprintf(servers->host, sizeof(servers->host), "%s", config->web_host);
+		served->host = servers->host;
+	}
+	if (config->web_token_file) /* the child starts in another folder */
+		served->token_file = realpath(config->web_token_file, servers->token_file);
+	return 0;
+}
+
+static int cmd_run_bind_servers(struct cmd_run_servers *servers, const struct invocation *i,
                                 const struct load_result *loaded, struct error *err)
 {
-	if (!i->listen.family)
-		return 0;
-	if (!cmd_run_finds_service(loaded))
-		return exporter_process_bind(exporter, &i->listen, err);
-	exporter_process_bind_later(exporter, &i->listen);
-	return 0;
+	const bool later = cmd_run_finds_service(loaded);
+	const struct run_config *web = NULL;
+	int r = cmd_run_find_web(loaded, &web, err);
+
+	if (r == 0 && web)
+		r = cmd_run_set_web(servers, web, err);
+	servers->served[0] = (struct web_process_command){
+	        .name = "metrics", .what = "the metrics", .address.tcp = i->listen};
+	for (size_t s = 0; r == 0 && s < ARRAY_SIZE(servers->processes); s++) {
+		if (!http_address_is_set(&servers->served[s].address))
+			continue;
+		if (later)
+			web_process_bind_later(&servers->processes[s], &servers->served[s]);
+		else
+			r = web_process_bind(&servers->processes[s], &servers->served[s], err);
+	}
+	return r;
 }
 
 int cmd_run(struct invocation *i, struct error *err)
 {
-	_cleanup_exporter_process_ struct exporter_process exporter;
+	_cleanup_servers_ struct cmd_run_servers servers;
 	const struct supervisors_companion companion = {
-	        .start = exporter_process_start,
-	        .kill = exporter_process_kill,
-	        .data = &exporter,
+	        .start = cmd_run_start_servers,
+	        .kill = cmd_run_kill_servers,
+	        .data = &servers,
 	};
 	_cleanup_load_result_ struct load_result loaded = {};
 	_cleanup_free_ struct supervisor_request *requests = NULL;
 	_cleanup_strv_ char **self = NULL;
 	int r;
 
-	exporter_process_init(&exporter);
+	cmd_run_init_servers(&servers);
 	i->run.keep_faulty = true;
 	r = args_load(&i->run, &loaded, err);
 	/* One service that can't be started does not keep the others from it. */
@@ -76,7 +186,7 @@ int cmd_run(struct invocation *i, struct error *err)
 	if (r == 0)
 		r = cmd_run_read_command_line(&self, err);
 	if (r == 0)
-		r = cmd_run_bind_metrics(&exporter, i, &loaded, err);
+		r = cmd_run_bind_servers(&servers, i, &loaded, err);
 	if (r < 0)
 		return r;
 	requests = calloc(loaded.n, sizeof(*requests));

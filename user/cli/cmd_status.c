@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cli/positional.h"
-#include "cli/service_status.h"
+#include "view/service_status.h"
 
 int cmd_status(struct invocation *i, struct error *err)
 {

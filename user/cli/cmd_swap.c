@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cli/positional.h"
-#include "cli/service_status.h"
+#include "view/service_status.h"
 #include "kern/events.h"
 #include "service/service_in_force.h"
 #include "service/observe.h"

@@ -18,7 +18,7 @@
 #include "base/strv.h"
 #include "cli/drain_change.h"
 #include "cli/positional.h"
-#include "cli/service_status.h"
+#include "view/service_status.h"
 #include "cli/terminal.h"
 #include "kern/pins.h"
 #include "view/escape_view.h"

@@ -276,6 +276,20 @@ const struct command commands[] = {
                 .run = cmd_metrics,
         },
         {
+                .name = "web",
+                .args = "--listen ADDRESS",
+                .summary = "serve a page, JSON and the metrics over HTTP",
+                .help = "Stays in the foreground and serves a page that shows all services live, "
+                        "what it shows as JSON (/api/v1/services), the metrics for Prometheus "
+                        "(/metrics), and the answers for load balancers (/ready, /live); see HTTP "
+                        "SERVER "
+                        "in reuseportd(8). An answer is kept for a second, and given to all "
+                        "clients that ask meanwhile. Without --admin, nothing can be changed. "
+                        "SIGTERM ends it.",
+                .options = command_options_web,
+                .run = cmd_web,
+        },
+        {
                 .name = "drain",
                 .args = "[SERVICE] SLOT...",
                 .summary = "give workers no new connection; open connections continue",

@@ -15,6 +15,7 @@
 #include "core/slots.h"
 #include "service/attach.h"
 #include "service/swap.h"
+#include "web/web_process.h"
 
 #define INVOCATION_ARGS_MAX (RPD_SLOT_MAX + 2)
 #define INVOCATION_FDS_MAX  RPD_ENDPOINT_MAX
@@ -37,6 +38,7 @@ struct invocation {
 	struct attach_request attach;
 	struct dealing dealing;     /* policy; RPD_POLICY_MAX, -1 and 0 choices = not given */
 	struct rpd_endpoint listen; /* metrics --listen, attach --metrics; family 0 = not given */
+	struct web_process_command web; /* web; without an address = not given */
 	uint32_t swap_pid;
 	int fds[INVOCATION_FDS_MAX];
 	size_t n_fds;
@@ -84,7 +86,7 @@ void command_overview(FILE *out);
 /* The functions of the table, each in its file cmd_*.c. */
 typedef int command_function(struct invocation *invocation, struct error *err);
 extern command_function cmd_run, cmd_check, cmd_reload, cmd_restart, cmd_scale, cmd_stop, cmd_start,
-        cmd_attach, cmd_detach, cmd_status, cmd_top, cmd_list, cmd_metrics, cmd_doctor, cmd_drain,
-        cmd_resume, cmd_connections, cmd_weight, cmd_policy, cmd_canary, cmd_label, cmd_switch,
-        cmd_swap, cmd_events, cmd_reopen_logs, cmd_deploy, cmd_rollout, cmd_promote, cmd_pause,
-        cmd_abort, cmd_rollback;
+        cmd_attach, cmd_detach, cmd_status, cmd_top, cmd_list, cmd_metrics, cmd_web, cmd_doctor,
+        cmd_drain, cmd_resume, cmd_connections, cmd_weight, cmd_policy, cmd_canary, cmd_label,
+        cmd_switch, cmd_swap, cmd_events, cmd_reopen_logs, cmd_deploy, cmd_rollout, cmd_promote,
+        cmd_pause, cmd_abort, cmd_rollback;

@@ -297,6 +297,28 @@ const struct option_row command_options_metrics[] = {
         {0},
 };
 
+const struct option_row command_options_web[] = {
+        {"listen", "ADDRESS",
+         "Serve at this address, for example 127.0.0.1:9465 or [::1]:9465, or on the Unix socket "
+         "unix:PATH, which every user of the host may open (required)",
+         option_set_http_address, AT(web.address)},
+        {"admin", NULL,
+         "Allow actions: drain, resume, promote, pause, abort and rollback, for clients that "
+         "have the token, and for root on a Unix socket. Each action is in the events of its "
+         "service",
+         option_set_flag, AT(web.admin)},
+        {"token-file", "FILE",
+         "File with the token, one line of 16 to 512 characters, which only its owner may read "
+         "(mode 0600). With it, an address may be one that other hosts reach: these clients then "
+         "need the token to read, too. Without TLS in front, others on the network can read it",
+         option_set_borrowed, AT(web.token_file)},
+        {"host", "NAME",
+         "Also answer requests for this host name. Without it, only those for an IP address or "
+         "localhost are answered, so that a page of another site can't ask in your browser",
+         option_set_borrowed, AT(web.host)},
+        {0},
+};
+
 const struct option_row command_options_drain[] = {
         {SERVICE},
         {"wait", NULL,

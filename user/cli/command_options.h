@@ -15,6 +15,7 @@ extern const struct option_row command_options_status[];
 extern const struct option_row command_options_top[];
 extern const struct option_row command_options_list[];
 extern const struct option_row command_options_metrics[];
+extern const struct option_row command_options_web[];
 extern const struct option_row command_options_drain[];
 extern const struct option_row command_options_canary[];
 extern const struct option_row command_options_switch[];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cli/schedule_change.h"
 
-#include "cli/service_status.h"
+#include "view/service_status.h"
 #include "kern/events.h"
 #include "service/deployment_file.h"
 #include "service/drain_wait.h"

@@ -121,4 +121,7 @@ void file_user_set(const struct load_file *file, struct run_config *config,
 	if (!file->user)
 		file_user_check_user(&check, config);
 	file_user_check_ports(&check, config);
+	if (config->web)
+		file_user_refuse(&check, "web", "only root may serve the state of this host",
+		                 "make root the owner of the file and the folders above it");
 }

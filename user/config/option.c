@@ -10,6 +10,7 @@
 #include "base/signal_name.h"
 #include "base/strv.h"
 #include "core/endpoint.h"
+#include "core/http_address.h"
 #include "core/policy.h"
 
 size_t option_count(const struct option_row *table)
@@ -142,6 +143,19 @@ int option_set_endpoint(void *member, const struct option_setting *setting, stru
 		                   "[::1]:9464",
 		                   setting->value);
 	return 0;
+}
+
+int option_set_http_address(void *member, const struct option_setting *setting, struct error *err)
+{
+	return http_address_parse(setting->value, member, err);
+}
+
+int option_set_http_text(void *member, const struct option_setting *setting, struct error *err)
+{
+	struct http_address address;
+	int r = http_address_parse(setting->value, &address, err);
+
+	return r < 0 ? r : option_set_text(member, setting, err);
 }
 
 int option_set_policy(void *member, const struct option_setting *setting, struct error *err)

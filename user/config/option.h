@@ -73,6 +73,10 @@ int option_set_size(void *member, const struct option_setting *setting, struct e
 int option_set_signal(void *member, const struct option_setting *setting, struct error *err);
 /* struct rpd_endpoint: an address with a port. */
 int option_set_endpoint(void *member, const struct option_setting *setting, struct error *err);
+/* struct http_address. */
+int option_set_http_address(void *member, const struct option_setting *setting, struct error *err);
+/* char *: the same as a text. */
+int option_set_http_text(void *member, const struct option_setting *setting, struct error *err);
 /* enum rpd_policy. */
 int option_set_policy(void *member, const struct option_setting *setting, struct error *err);
 

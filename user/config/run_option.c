@@ -10,6 +10,7 @@
 #include "config/dealing_option.h"
 #include "config/deploy_option.h"
 #include "config/response_option.h"
+#include "config/web_option.h"
 #include "core/cron.h"
 #include "core/endpoint.h"
 #include "core/env.h"
@@ -473,6 +474,7 @@ const struct option_row run_options[] = {
          "and continue with the other slots instead of rolling back",
          option_set_flag, AT(keep_going)},
         DEPLOY_OPTIONS(AT_DEPLOY),
+        WEB_OPTIONS(AT),
         {0},
 };
 

@@ -41,6 +41,16 @@ static const struct request_row requests[] = {
         [REQUEST_ROLLBACK] = {"rollback", REQUEST_TO | REQUEST_WAIT, 0},
 };
 
+/* What clients of `web` may ask for. */
+static const struct request_row actions[] = {
+        [REQUEST_DRAIN] = {"drain", REQUEST_SLOTS | REQUEST_FORCE, REQUEST_SLOTS},
+        [REQUEST_RESUME] = {"resume", REQUEST_SLOTS, REQUEST_SLOTS},
+        [REQUEST_PROMOTE] = {"promote", REQUEST_FULL, 0},
+        [REQUEST_PAUSE] = {"pause", 0, 0},
+        [REQUEST_ABORT] = {"abort", REQUEST_WHY, 0},
+        [REQUEST_ROLLBACK] = {"rollback", REQUEST_TO, 0},
+};
+
 struct field_row {
 	const char *name;
 	enum request_field field;
@@ -176,6 +186,7 @@ static const struct field_row fields[] = {
         {"supersede", REQUEST_SUPERSEDE, TRUE_OR_FALSE, request_set_flag, AT(supersede)},
         {"wait", REQUEST_WAIT, TRUE_OR_FALSE, request_set_flag, AT(wait)},
         {"full", REQUEST_FULL, TRUE_OR_FALSE, request_set_flag, AT(full)},
+        {"force", REQUEST_FORCE, TRUE_OR_FALSE, request_set_flag, AT(force)},
         {"to", REQUEST_TO, A_VERSION, request_set_label, AT(to)},
         {"why", REQUEST_WHY, "a text of at most 255 bytes without NUL", request_set_text, AT(why)},
         {"settings", REQUEST_SETTINGS, "an array of one or more texts without NUL",
@@ -238,29 +249,31 @@ static int request_check_complete(const struct request *request, const struct re
 	return 0;
 }
 
-static int request_read(struct json_object *object, struct request *ret, struct error *err)
+/* @row: of an action; NULL: the field "do" names the request. */
+static int request_read(struct json_object *object, const struct request_row *row,
+                        struct request *ret, struct error *err)
 {
-	const struct request_row *row;
-	int r = request_find(object, ret, err);
+	const bool is_named = !row;
+	int r = is_named ? request_find(object, ret, err) : 0;
 
 	if (r < 0)
 		return r;
-	row = &requests[ret->kind];
+	row = row ? row : &requests[ret->kind];
 	json_object_object_foreach(object, name, value)
 	{
-		if (r == 0 && strcmp(name, "do") != 0)
+		if (r == 0 && !(is_named && !strcmp(name, "do")))
 			r = request_take_field(row, name, value, ret, err);
 	}
 	return r == 0 ? request_check_complete(ret, row, err) : r;
 }
 
-int request_parse(const char *text, size_t n, struct request *ret, struct error *err)
+static int request_parse_row(const struct request_row *row, const char *text, size_t n,
+                             struct request *ret, struct error *err)
 {
 	struct json_tokener *tokener = json_tokener_new_ex(REQUEST_DEPTH_MAX);
 	struct json_object *object;
 	int r;
 
-	*ret = (struct request){};
 	if (!tokener)
 		return error_set(err, -ENOMEM, "out of memory");
 	if (!json_limit_allows(text, n)) {
@@ -271,7 +284,7 @@ int request_parse(const char *text, size_t n, struct request *ret, struct error 
 	object = json_tokener_parse_ex(tokener, text, (int)n);
 	if (json_object_is_type(object, json_type_object) &&
 	    json_tokener_get_parse_end(tokener) == n)
-		r = request_read(object, ret, err);
+		r = request_read(object, row, ret, err);
 	else
 		r = error_usage(err, "the request is not a JSON object in one line");
 	json_object_put(object);
@@ -279,6 +292,24 @@ int request_parse(const char *text, size_t n, struct request *ret, struct error 
 	if (r < 0)
 		request_free(ret);
 	return r;
+}
+
+int request_parse(const char *text, size_t n, struct request *ret, struct error *err)
+{
+	*ret = (struct request){};
+	return request_parse_row(NULL, text, n, ret, err);
+}
+
+int request_parse_action(enum request_kind kind, const char *text, size_t n, struct request *ret,
+                         struct error *err)
+{
+	*ret = (struct request){.kind = kind};
+	return request_parse_row(&actions[kind], text, n, ret, err);
+}
+
+const char *request_action_name(enum request_kind kind)
+{
+	return kind < ARRAY_SIZE(actions) ? actions[kind].name : NULL;
 }
 
 void request_free(struct request *request)

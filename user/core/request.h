@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A request to the supervisor of a service, as it comes on the control socket: one JSON object. The
- * text is untrusted: request_parse() checks all of it, by one table of the requests and their
- * fields, before anything is done.
+ * A request to the supervisor of a service, as it comes on the control socket, or an action, as
+ * clients of `web` ask for it: one JSON object. The text is untrusted: all of it is checked, by one
+ * table of the requests and their fields, before anything is done.
  */
 #pragma once
 
@@ -24,6 +24,9 @@ enum request_kind {
 	REQUEST_PAUSE,
 	REQUEST_ABORT,
 	REQUEST_ROLLBACK,
+	/* Only actions, which need no supervisor: */
+	REQUEST_DRAIN,
+	REQUEST_RESUME,
 };
 
 #define REQUEST_TEXT_MAX 256 /* of a text, with the final NUL */
@@ -36,7 +39,7 @@ struct request {
 	char label[RPD_LABEL_MAX];
 	unsigned int batch, workers; /* at least 1 */
 	bool in_place, keep_going;
-	bool supersede, wait, full;
+	bool supersede, wait, full, force;
 	struct slots slots; /* at least one */
 	char to[RPD_LABEL_MAX];
 	char why[REQUEST_TEXT_MAX];
@@ -57,6 +60,7 @@ enum request_field {
 	REQUEST_TO = 1024,
 	REQUEST_WHY = 2048,
 	REQUEST_SETTINGS = 4096,
+	REQUEST_FORCE = 8192,
 };
 
 #define _cleanup_request_ __attribute__((cleanup(request_free)))
@@ -67,6 +71,14 @@ enum request_field {
  * field must be; *ret is then empty.
  */
 int request_parse(const char *text, size_t n, struct request *ret, struct error *err);
+
+/* The same for the action @kind, one of those that request_action_name() names: the object has no
+ * field "do". */
+int request_parse_action(enum request_kind kind, const char *text, size_t n, struct request *ret,
+                         struct error *err);
+
+/* The action's name, which is that of a command; NULL if clients of `web` can't ask for it. */
+const char *request_action_name(enum request_kind kind);
 
 /* Frees what the request owns. An empty request is allowed. */
 void request_free(struct request *request);

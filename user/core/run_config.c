@@ -14,6 +14,7 @@
 #include "base/strv.h"
 #include "core/endpoint.h"
 #include "core/env.h"
+#include "core/http_address.h"
 #include "core/service_name.h"
 
 /* The members that are a string, or a vector of strings. */
@@ -21,7 +22,8 @@
 static const size_t texts[] = {
         TEXT(instance_var),   TEXT(cwd),          TEXT(user),       TEXT(group),
         TEXT(identity),       TEXT(out_file),     TEXT(error_file), TEXT(log_file),
-        TEXT(ready_argument), TEXT(cron_restart), TEXT(fault),
+        TEXT(ready_argument), TEXT(cron_restart), TEXT(fault),      TEXT(web),
+        TEXT(web_token_file), TEXT(web_host),
 };
 static const size_t vectors[] = {TEXT(argv), TEXT(env), TEXT(env_files), TEXT(increment_vars)};
 
@@ -158,6 +160,20 @@ static const char *run_config_check_memory(const struct run_config *c)
 	               : "must be at most memory-limit, or it is never reached";
 }
 
+static const char *run_config_check_web(const struct run_config *c)
+{
+	struct http_address address;
+	struct error ignored;
+
+	if (!c->web)
+		return c->web_admin || c->web_token_file || c->web_host
+		               ? "is missing: web-admin, web-token-file and web-host need it"
+		               : NULL;
+	if (http_address_parse(c->web, &address, &ignored) < 0)
+		return "is not an address";
+	return http_address_check(&address, c->web_admin, c->web_token_file);
+}
+
 static const char *run_config_check_increment(const struct run_config *c)
 {
 	long number;
@@ -191,6 +207,7 @@ static const struct {
         {"no-restart", run_config_check_restarts},
         {"max-memory", run_config_check_memory},
         {"increment-var", run_config_check_increment},
+        {"web", run_config_check_web},
 };
 
 size_t run_config_report_problems(const struct run_config *config,

@@ -125,6 +125,11 @@ struct run_config {
 	enum run_in_place in_place;
 	bool keep_going; /* a reload that fails is not rolled back */
 	struct deploy_settings deploy;
+
+	/* The process that serves HTTP, one for all services: its address, as
+	 * http_address_parse() has it, and so on; NULL = none */
+	char *web, *web_token_file, *web_host;
+	bool web_admin;
 };
 
 /* Sets every member to its default. */

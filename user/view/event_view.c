@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/json_build.h"
 #include "base/json_read.h"
-#include "base/memory.h"
+#include "kern/events.h"
 
 static const struct {
 	const char *name, *help;
@@ -22,11 +22,9 @@ struct json_object *event_view_new(const struct rpd_event *event)
 {
 	struct json_object *view = json_build_new_object();
 	int64_t wall = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC) + (int64_t)event->time;
-	char time[32];
 
-	snprintf(time, sizeof(time), "%.3f", (double)wall / NS_PER_S);
-	json_build_value(view, "time",
-	                 memory_need(json_object_new_double_s((double)wall / NS_PER_S, time)));
+	json_build_number(view, "seq", (int64_t)event->seq);
+	json_build_time(view, "time", wall);
 	json_build_text(view, "event", kinds[event->kind].name);
 	json_build_known(view, "slot", event->slot != RPD_NO_SLOT, event->slot);
 	json_build_known(view, "pid", event->pid, event->pid);
@@ -34,6 +32,35 @@ struct json_object *event_view_new(const struct rpd_event *event)
 	json_build_text(view, "text", event->text);
 	json_build_text(view, "help", kinds[event->kind].help);
 	return view;
+}
+
+struct json_object *event_view_read(const struct steer *steer)
+{
+	struct json_object *list = json_build_new_array();
+	const uint64_t end = events_end(steer);
+	struct rpd_event event;
+
+	for (uint64_t at = events_first(steer); at < end; at++)
+		if (events_get(steer, at, &event))
+			json_build_add(list, event_view_new(&event));
+	return list;
+}
+
+struct json_object *event_view_after(struct json_object *events, int64_t after, size_t max)
+{
+	struct json_object *list = json_build_new_array();
+	const size_t n = json_object_array_length(events);
+	size_t i = 0;
+
+	if (after < 0)
+		i = n > max ? n - max : 0;
+	for (; i < n && json_object_array_length(list) < max; i++) {
+		struct json_object *event = json_object_array_get_idx(events, i);
+
+		if (json_read_number(event, "seq") > after)
+			json_build_add(list, json_object_get(event));
+	}
+	return list;
 }
 
 void event_view_print(FILE *out, struct json_object *view)

@@ -119,6 +119,7 @@ static void every_option(void **state)
 	        {"FACTOR", "2.5"},
 	        {"TIME|for-ever", "for-ever"},
 	        {"NETWORK", "10.0.0.0/8"},
+	        {"ADDRESS", "unix:/run/web.sock"},
 	        {"exec:COMMAND", "exec:true"},
 	};
 	_cleanup_load_result_ struct load_result loaded;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "cli/service_status.h"
+#include "view/service_status.h"
 
 #include "kern/pins.h"
 #include "service/observe.h"

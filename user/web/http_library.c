@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "cli/http_library.h"
+#include "web/http_library.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -35,6 +35,9 @@ static const struct {
         FUNCTION(get_daemon_info),
         FUNCTION(get_timeout),
         FUNCTION(run),
+        FUNCTION(lookup_connection_value),
+        FUNCTION(suspend_connection),
+        FUNCTION(resume_connection),
 };
 
 static bool is_loaded;
@@ -48,7 +51,7 @@ int http_library_load(struct error *err)
 	library = dlopen(HTTP_LIBRARY, RTLD_NOW | RTLD_LOCAL);
 	if (!library)
 		return error_set(err, -ENOENT,
-		                 "serving metrics needs libmicrohttpd: %s; install it (Debian: "
+		                 "serving HTTP needs libmicrohttpd: %s; install it (Debian: "
 		                 "libmicrohttpd12)",
 		                 dlerror());
 	for (size_t i = 0; i < ARRAY_SIZE(functions); i++) {

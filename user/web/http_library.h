@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * libmicrohttpd, loaded when metrics are first served: it needs a TLS library that takes more
+ * libmicrohttpd, loaded when HTTP is first served: it needs a TLS library that takes more
  * memory than the rest of a supervisor.
  */
 #pragma once
@@ -20,6 +20,9 @@ struct http_library {
 	__typeof__(&MHD_get_daemon_info) get_daemon_info;
 	__typeof__(&MHD_get_timeout) get_timeout;
 	__typeof__(&MHD_run) run;
+	__typeof__(&MHD_lookup_connection_value) lookup_connection_value;
+	__typeof__(&MHD_suspend_connection) suspend_connection;
+	__typeof__(&MHD_resume_connection) resume_connection;
 };
 
 /* Filled in by http_library_load(). */

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "web/http_listener.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "base/cleanup.h"
+#include "web/http_clients.h"
+
+static int http_listener_open_tcp(const struct rpd_endpoint *address)
+{
+	_cleanup_close_ int fd =
+	        socket(address->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(address->port)};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(address->port)};
+	const bool is_v6 = address->family == AF_INET6;
+	const int yes = 1;
+
+	memcpy(&v4.sin_addr, address->addr, sizeof(v4.sin_addr));
+	memcpy(&v6.sin6_addr, address->addr, sizeof(v6.sin6_addr));
+	/* Allows the address while connections of an earlier process are in TIME_WAIT; another
+	 * listener on it is still an error. */
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0 ||
+	    (is_v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof(yes)) < 0) ||
+	    bind(fd, is_v6 ? (struct sockaddr *)&v6 : (struct sockaddr *)&v4,
+	         is_v6 ? sizeof(v6) : sizeof(v4)) < 0)
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+/* Whether the path is a socket on which no process listens. */
+static bool http_listener_is_left(const struct sockaddr_un *address)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct stat st;
+
+	return fd >= 0 && lstat(address->sun_path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+	       connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
+	       errno == ECONNREFUSED;
+}
+
+static int http_listener_open_unix(const char *path)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	mode_t mask;
+	int r;
+
+	strcpy(address.sun_path, path); /* its length was checked */
+	if (fd < 0)
+		return -errno;
+	if (http_listener_is_left(&address))
+		unlink(path);
+	mask = umask(0111);
+	r = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+	umask(mask);
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
+int http_listener_open(const struct http_address *address, const char *what, struct error *err)
+{
+	char text[HTTP_ADDRESS_TEXT_MAX];
+	_cleanup_close_ int fd = address->path[0] ? http_listener_open_unix(address->path)
+	                                          : http_listener_open_tcp(&address->tcp);
+	int r = fd;
+
+	if (fd >= 0 && listen(fd, HTTP_CLIENTS_MAX) < 0)
+		r = -errno;
+	if (r < 0)
+		return error_set(err, r, "can't serve %s on %s: %s", what,
+		                 http_address_format(address, text), strerror(-r));
+	return TAKE_FD(fd);
+}
+
+void http_listener_remove(const struct http_address *address)
+{
+	if (address->path[0])
+		unlink(address->path);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The listener of a process that serves HTTP. */
+#pragma once
+
+#include "base/error.h"
+#include "core/http_address.h"
+
+/*
+ * Listens on @address. A Unix socket gets the mode 0666: what a client may do is decided by
+ * request. One that a killed process has left is replaced. Returns the descriptor, or a negative
+ * errno with @err set, which names @what is served: -EADDRINUSE if another process listens there.
+ */
+int http_listener_open(const struct http_address *address, const char *what, struct error *err);
+
+/* Removes the Unix socket; nothing happens for other addresses. */
+void http_listener_remove(const struct http_address *address);

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "web/web_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/memory.h"
+#include "base/signal_name.h"
+#include "web/http_library.h"
+#include "kern/netns.h"
+#include "kern/spawn.h"
+#include "stream/log.h"
+
+#define AGAIN_US 1000000
+#define KILL_MS  1000
+
+#define FIRST_FD 3  /* as sd_listen_fds(3) has it */
+#define ARGV_MAX 16 /* more than a command line has */
+
+void web_process_init(struct web_process *process)
+{
+	*process = (struct web_process){.pidfd = -1, .lifeline = -1};
+	http_server_init(&process->server, &process->settings);
+}
+
+static int web_process_take(struct web_process *process, const struct web_process_command *command,
+                            struct error *err)
+{
+	int r = http_library_check(err);
+
+	if (r < 0)
+		return r;
+	process->settings.address = command->address;
+	process->settings.what = command->what;
+	process->command = command;
+	return 0;
+}
+
+int web_process_bind(struct web_process *process, const struct web_process_command *command,
+                     struct error *err)
+{
+	int r = web_process_take(process, command, err);
+
+	if (r == 0)
+		r = http_server_await_bind(&process->server, err);
+	if (r < 0)
+		process->command = NULL;
+	return r;
+}
+
+void web_process_bind_later(struct web_process *process, const struct web_process_command *command)
+{
+	struct error err = {};
+
+	if (web_process_take(process, command, &err) < 0) {
+		log_line("reuseportd: can't serve %s: %s", command->what, err.text);
+		return;
+	}
+	http_server_bind(&process->server, &err); /* else web_process_start() does */
+}
+
+static size_t web_process_add(const char **argv, size_t n, const char *name, const char *value)
+{
+	if (!value)
+		return n;
+	argv[n++] = name;
+	argv[n++] = value;
+	return n;
+}
+
+/* The child begins in the network namespace that the parent had at first, and not in that of a
+ * service. */
+static int web_process_spawn(struct web_process *process, int lifeline, struct error *err)
+{
+	const struct web_process_command *command = process->command;
+	char address[HTTP_ADDRESS_TEXT_MAX];
+	const struct spawn_fd fds[] = {{process->server.listener, FIRST_FD},
+	                               {lifeline, FIRST_FD + 1}};
+	const char *argv[ARGV_MAX] = {"/proc/self/exe", command->name};
+	char *env[] = {"LISTEN_FDS=2", "LISTEN_PID=0", NULL};
+	const struct spawn_request request = {
+	        .argv = (char *const *)argv,
+	        .env = env,
+	        .cwd = "/",
+	        .cgroup = -1,
+	        .fds = fds,
+	        .n_fds = ARRAY_SIZE(fds),
+	        .listen_pid = true,
+	};
+	size_t n = web_process_add(argv, 2, "--listen",
+	                           http_address_format(&command->address, address));
+	int r = netns_return(process->server.home, err);
+
+	n = web_process_add(argv, n, "--token-file", command->token_file);
+	n = web_process_add(argv, n, "--host", command->host);
+	if (command->admin)
+		argv[n++] = "--admin";
+	argv[n] = process->service;
+	return r < 0 ? r : spawn_start(&request, &process->pidfd, err);
+}
+
+static int web_process_on_again(sd_event_source *source, uint64_t now, void *data)
+{
+	struct web_process *process = data;
+
+	process->again = sd_event_source_disable_unref(process->again);
+	web_process_start(process->loop, process);
+	return 0;
+}
+
+static void web_process_start_again(struct web_process *process)
+{
+	memory_check(sd_event_add_time_relative(process->loop, &process->again, CLOCK_MONOTONIC,
+	                                        AGAIN_US, 0, web_process_on_again, process));
+}
+
+static void web_process_forget(struct web_process *process)
+{
+	process->on_end = sd_event_source_disable_unref(process->on_end);
+	cleanup_close(&process->pidfd);
+	cleanup_close(&process->lifeline);
+	process->pidfd = process->lifeline = -1;
+}
+
+static int web_process_on_end(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct web_process *process = data;
+	char signal[SIGNAL_NAME_MAX], end[64] = "";
+	siginfo_t info = {};
+
+	if (waitid(P_PIDFD, fd, &info, WEXITED | WNOHANG) == 0 && info.si_code == CLD_EXITED)
+		snprintf(end, sizeof(end), " (exit status %d)", info.si_status);
+	else if (info.si_pid)
+		snprintf(end, sizeof(end), " (signal %s)",
+		         signal_name_format(info.si_status, signal));
+	log_line("reuseportd: the process that serves %s (pid %u) has ended%s: it is started again",
+	         process->command->what, process->pid, end);
+	web_process_forget(process);
+	web_process_start_again(process);
+	return 0;
+}
+
+static int web_process_try_start(struct web_process *process, struct error *err)
+{
+	_cleanup_close_ int theirs = -1;
+	int ends[2], r = 0;
+
+	if (process->server.listener < 0)
+		r = http_server_bind(&process->server, err);
+	if (r < 0)
+		return r;
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_set(err, -errno, "can't make a pipe: %s", strerror(errno));
+	theirs = ends[0];
+	process->lifeline = ends[1];
+	r = web_process_spawn(process, theirs, err);
+	if (r < 0)
+		return r;
+	process->pid = (uint32_t)r;
+	r = sd_event_add_io(process->loop, &process->on_end, process->pidfd, EPOLLIN,
+	                    web_process_on_end, process);
+	return r < 0 ? error_set(err, r, "can't watch pid %u: %s", process->pid, strerror(-r)) : 0;
+}
+
+void web_process_start(sd_event *loop, void *data)
+{
+	struct web_process *process = data;
+	struct error err = {};
+
+	if (!process->command)
+		return;
+	process->loop = loop;
+	if (web_process_try_start(process, &err) == 0) {
+		process->failure_is_logged = false;
+		return;
+	}
+	if (!process->failure_is_logged)
+		log_line("reuseportd: %s; this is tried again every second", err.text);
+	process->failure_is_logged = true;
+	web_process_forget(process);
+	web_process_start_again(process);
+}
+
+void web_process_kill(void *data)
+{
+	struct web_process *process = data;
+
+	if (process->pidfd >= 0) {
+		struct pollfd end = {.fd = process->pidfd, .events = POLLIN};
+
+		/* The wait has an end: root may hold the process by ptrace(). */
+		syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
+		poll(&end, 1, KILL_MS);
+		waitid(P_PIDFD, process->pidfd, &(siginfo_t){}, WEXITED | WNOHANG);
+	}
+	web_process_forget(process);
+	process->again = sd_event_source_disable_unref(process->again);
+}
+
+void web_process_end(struct web_process *process)
+{
+	web_process_kill(process);
+	http_server_stop(&process->server);
+	web_process_init(process);
+}

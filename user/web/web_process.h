@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The HTTP server of a supervisor or watcher: a child process, `reuseportd web` or `metrics
+ * --listen`, with the listener of its parent. Clients of the network reach only this process, which
+ * has no part in supervision. It ends with its parent, and is started again if it ends before.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "base/error.h"
+#include "web/http_server.h"
+
+/* The command line of the child. */
+struct web_process_command {
+	const char *name; /* "web" or "metrics" */
+	const char *what; /* is served, for messages */
+	struct http_address address;
+	const char *token_file, *host; /* NULL = none */
+	bool admin;
+};
+
+struct web_process {
+	const struct web_process_command *command; /* NULL = it is not started */
+	const char *service;                       /* of `metrics`; NULL = all */
+	struct http_settings settings;
+	struct http_server server; /* its listener */
+	sd_event *loop;
+	sd_event_source *on_end, *again;
+	int pidfd, lifeline;
+	uint32_t pid;
+	bool failure_is_logged;
+};
+
+#define _cleanup_web_process_ __attribute__((cleanup(web_process_end)))
+
+/* Not started: web_process_end() may be called. */
+void web_process_init(struct web_process *process);
+
+/* Listens on the command's address, and checks what else can be checked before the start. The
+ * command must stay valid. Must be called before a service is opened (http_server_bind()). Returns
+ * 0, or a negative errno with @err set. */
+int web_process_bind(struct web_process *process, const struct web_process_command *command,
+                     struct error *err);
+
+/* The same for a process that takes services over: supervision matters more than this server, so
+ * what fails is logged, and web_process_start() tries to bind again. */
+void web_process_bind_later(struct web_process *process, const struct web_process_command *command);
+
+/* Starts the server, if @data, a web_process, has a command. Its end is handled in @loop. A failure
+ * is logged once, and tried again every second. */
+void web_process_start(sd_event *loop, void *data);
+
+/* Kills the server of @data, a web_process, and reaps it. The listener stays open. */
+void web_process_kill(void *data);
+
+/* Ends the server, and closes the listener. */
+void web_process_end(struct web_process *process);
