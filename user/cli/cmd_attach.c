@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/exporter_process.h"
 #include "cli/service_status.h"
+#include "cli/watch_reexec.h"
 #include "core/endpoint.h"
 #include "kern/netns.h"
 #include "kern/pins.h"
@@ -120,11 +121,19 @@ static void cmd_attach_print_waiting(const char *why)
 	escape_print_line(stderr, "waiting: %.*s", (int)strcspn(why, ";\n"), why);
 }
 
-/* Watches the service, and serves its metrics if the exporter listens. */
-static int cmd_attach_watch(const char *name, struct exporter_process *exporter, struct error *err)
+static void cmd_attach_on_start(sd_event *loop, void *data)
 {
-	exporter->service = name;
-	return watch(name, exporter_process_start, exporter, err);
+	struct watch_reexec *reexec = data;
+
+	watch_reexec_start(reexec, loop);
+	exporter_process_start(loop, reexec->exporter);
+}
+
+/* Watches the service, and serves its metrics if the exporter listens. */
+static int cmd_attach_watch(const char *name, struct watch_reexec *reexec, struct error *err)
+{
+	reexec->exporter->service = name;
+	return watch(name, cmd_attach_on_start, reexec, err);
 }
 
 static void cmd_attach_print_restored(const char *line, void *data)
@@ -168,7 +177,7 @@ static int cmd_attach_count_responses(const char *name, struct error *err)
 /* Watches a service that is attached already, or changes what has changed. Returns 1 if the command
  * has done that, 0 if there is nothing to do, or a negative errno. */
 static int cmd_attach_to_attached(const struct invocation *i, const char *name, bool deals_so,
-                                  struct exporter_process *exporter, struct error *err)
+                                  struct watch_reexec *reexec, struct error *err)
 {
 	int r = 0;
 
@@ -183,13 +192,14 @@ static int cmd_attach_to_attached(const struct invocation *i, const char *name, 
 		return r;
 	if (!i->watch)
 		return cmd_attach_again(i, name, r > 0, err);
-	r = cmd_attach_watch(name, exporter, err);
+	r = cmd_attach_watch(name, reexec, err);
 	return r < 0 ? r : 1;
 }
 
 int cmd_attach(struct invocation *i, struct error *err)
 {
 	_cleanup_exporter_process_ struct exporter_process exporter;
+	_cleanup_watch_reexec_ struct watch_reexec reexec = WATCH_REEXEC_NONE(&exporter);
 	_cleanup_service_ struct service service;
 	_cleanup_free_ char *notes = NULL;
 	char name[RPD_LABEL_MAX];
@@ -202,10 +212,12 @@ int cmd_attach(struct invocation *i, struct error *err)
 		r = watch_check(err);
 	if (r == 0 && i->listen.family)
 		r = exporter_process_bind(&exporter, &i->listen, err);
+	if (r == 0 && i->watch)
+		r = watch_reexec_init(&reexec, err);
 	if (r < 0)
 		return r;
 	if (cmd_attach_find_attached(i, name, &deals_so)) {
-		r = cmd_attach_to_attached(i, name, deals_so, &exporter, err);
+		r = cmd_attach_to_attached(i, name, deals_so, &reexec, err);
 		if (r != 0)
 			return r < 0 ? r : 0;
 	}
@@ -225,5 +237,5 @@ int cmd_attach(struct invocation *i, struct error *err)
 	if (r < 0 || !i->watch)
 		return r;
 	fflush(stdout);
-	return cmd_attach_watch(name, &exporter, err);
+	return cmd_attach_watch(name, &reexec, err);
 }
