@@ -1,14 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Runs in a guest where systemd is process 1 and reuseportd is installed: what a user does with
-reuseportd@.service. The workers run as another user, on a port below 1024, with limits of memory
+"""Runs in a guest where systemd is process 1: what a user does with the package of reuseportd and its
+units. The workers of reuseportd@web run as another user, on a port below 1024, with limits of memory
 and processor time.
 
 usage: installed.py FOLDER; FOLDER has loadgen and worker"""
 import json
 import os
 import pathlib
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,17 +17,21 @@ import time
 
 UNIT = "reuseportd@web.service"
 GROUP = pathlib.Path(f"/sys/fs/cgroup/system.slice/system-reuseportd.slice/{UNIT}")
-PROGRAM = pathlib.Path("/usr/local/sbin/reuseportd")
+PROGRAM = pathlib.Path("/usr/sbin/reuseportd")
+PACKAGE = "/vmtest/reuseportd.deb"
 CONFIG = pathlib.Path("/etc/reuseportd/web.conf")
 PINS = pathlib.Path("/sys/fs/bpf/reuseportd")
 SECONDS = 5 * int(os.environ.get("RPD_SLOW", "1"))  # until a condition must be true
-PORT, GREEDY_PORT = 80, 8081
+PAIR = pathlib.Path("/etc/reuseportd/pair.attach")
+PORT, GREEDY_PORT, BOOT_PORT, PAIR_PORT = 80, 8081, 8070, 8071
 MEMORY, CPU = 32 << 20, "20000 100000"  # limits of each worker
 USER = 33  # www-data
 # The numbers of the capabilities, from linux/capability.h.
 NUMBERS = {"CHOWN": 0, "DAC_READ_SEARCH": 2, "KILL": 5, "SETGID": 6, "SETUID": 7,
            "NET_BIND_SERVICE": 10, "NET_ADMIN": 12, "SYS_PTRACE": 19, "SYS_ADMIN": 21,
            "PERFMON": 38, "BPF": 39}
+
+CAPABILITIES_OF_WATCH = {"BPF", "PERFMON", "NET_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH"}
 
 # A server that takes more memory, or processor time, when it is asked to.
 GREEDY = f"""
@@ -94,6 +97,11 @@ def systemctl(verb, *arguments, status=0):
 def unit(name):
     """A property of the unit."""
     return systemctl("show", "--value", f"--property={name}").strip()
+
+
+def is_running(name):
+    shown = subprocess.run(["systemctl", "status", name], capture_output=True, text=True, check=False)
+    return "active (running)" in shown.stdout
 
 
 def workers(service="web"):
@@ -173,6 +181,20 @@ def expect_capabilities():
               "capabilities of a worker")
 
 
+def case_boot():
+    """An enabled service runs after the boot."""
+    name = "reuseportd@boot.service"
+    wait_until(lambda: is_running(name), f"{name} is active")
+    check(ask(port=BOOT_PORT), "its worker answers")
+    equal(run("systemctl", "is-enabled", name).strip(), "enabled", "is-enabled")
+    run("systemctl", "disable", "--now", name)
+
+
+def case_install():
+    install()
+    run("systemctl", "enable", UNIT)
+
+
 def case_start():
     systemctl("start")
     expect_serving()
@@ -217,11 +239,11 @@ def case_failed_reload():
     expect_serving()
 
 
-def upgrade():
+def upgrade(begin=lambda: systemctl("kill", "--kill-whom=main", "--signal=SIGUSR2")):
     load, before, supervisor = Load(), workers(), unit("MainPID")
     greedy = workers("greedy")
     started = journal_count("greedy: started:")
-    systemctl("kill", "--kill-whom=main", "--signal=SIGUSR2")
+    begin()
     wait_until(lambda: journal_count("greedy: started:") == started + 1, "it was executed again")
     equal((workers(), workers("greedy")), (before, greedy), "workers after the upgrade")
     equal(unit("MainPID"), supervisor, "supervisor")
@@ -234,14 +256,61 @@ def case_upgrade_same():
     upgrade()
 
 
-def case_upgrade_new():
-    """Another file in the place of the program, as a package manager puts it there."""
-    new = PROGRAM.with_name("reuseportd.new")
-    shutil.copy(PROGRAM, new)
-    new.rename(PROGRAM)
-    upgrade()
-    equal(os.stat(f"/proc/{unit('MainPID')}/exe").st_ino, PROGRAM.stat().st_ino,
-          "the executed file")
+def expect_executes_installed(pid):
+    check(os.path.samefile(f"/proc/{pid}/exe", PROGRAM), f"process {pid} executes another file")
+
+
+def install():
+    """As apt does it for an upgrade. dpkg knows no other package here."""
+    run("dpkg", "--force-depends", "--install", PACKAGE)
+
+
+def case_upgrade_package():
+    """The files are replaced, and the scripts of the package make the supervisor execute the new program."""
+    before = PROGRAM.stat().st_ino
+    upgrade(install)
+    check(PROGRAM.stat().st_ino != before, "the file was not replaced")
+    expect_executes_installed(unit("MainPID"))
+
+
+def case_remove_refused():
+    """The package is not removed while a service exists."""
+    before, supervisor = workers(), unit("MainPID")
+    run("dpkg", "--remove", "reuseportd", status=1)
+    equal((workers(), unit("MainPID")), (before, supervisor), "workers and supervisor")
+    expect_serving()
+
+
+def case_attach():
+    """reuseportd-attach@pair watches workers that are no service of reuseportd; it is upgraded, killed and
+    stopped, and steering goes on."""
+    name = "reuseportd-attach@pair.service"
+    pair = [subprocess.Popen([f"{sys.argv[1]}/worker", "--port", str(PAIR_PORT)]) for _ in range(2)]
+    PAIR.write_text(f"OPTIONS=--workers 2 --port {PAIR_PORT} --wait 1m\n")
+    run("systemctl", "enable", "--now", name)
+    main_pid = lambda: int(run("systemctl", "show", "--value", "-p", "MainPID", name))  # noqa: E731
+    expect_pair(pair)
+    equal(capabilities(main_pid(), "CapEff"), CAPABILITIES_OF_WATCH, "capabilities of the watcher")
+    before = main_pid()
+    install()
+    equal(main_pid(), before, "pid of the watcher")
+    expect_executes_installed(before)
+    wait_until(lambda: run("journalctl", "-b", "-o", "cat", "-u", name).count("pair: watching") == 2,
+               "it watches again")
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: main_pid() not in (0, before), "it is started again")
+    wait_until(lambda: is_running(name), "it is active")
+    run("systemctl", "disable", "--now", name)
+    expect_pair(pair)
+    run(str(PROGRAM), "detach", "pair")
+    for process in pair:
+        process.kill()
+        process.wait()
+
+
+def expect_pair(pair):
+    equal({ask(port=PAIR_PORT) for _ in range(2)}, {str(process.pid) for process in pair},
+          "attached workers that answer")
 
 
 def case_daemon_reload():
@@ -297,6 +366,14 @@ def case_start_and_stop_again():
     expect_nothing_left()
 
 
+def case_purge():
+    run("dpkg", "--purge", "reuseportd")
+    left = [path for path in (PROGRAM, CONFIG.parent, *pathlib.Path("/etc/systemd").rglob("*reuseportd*"))
+            if os.path.lexists(path)]
+    equal(left, [], "files after a purge")
+    run("systemctl", "cat", UNIT, status=1)
+
+
 CASES = [value for name, value in globals().items() if name.startswith("case_")]
 
 
@@ -305,7 +382,6 @@ def main():
     greedy.parent.chmod(0o755)
     greedy.write_text(GREEDY)
     options = f"user = www-data\nsettle = 50ms\nmemory-limit = {MEMORY}\ncpu-limit = 20%\n"
-    CONFIG.parent.mkdir()
     CONFIG.write_text(
         f"[service web]\ncommand = {sys.argv[1]}/worker --port {PORT} --no-reuseport\n"
         f"workers = 2\nlisten = {PORT}\n{options}"

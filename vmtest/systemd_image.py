@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The initramfs of a guest with systemd as process 1: the files of Debian's package and of those
-that it depends on, fetched as the kernels are; reuseportd as `cmake --install` installs it; and a
-unit that runs the plan (init.c). No script of a package is run."""
+that it depends on, fetched as the kernels are; the package of reuseportd (tools/package), unpacked,
+with a service that is enabled; and a unit that runs the plan (init.c). No script of a package is run:
+installed.py installs the package of reuseportd."""
 import fcntl
 import json
 import os
@@ -16,7 +17,15 @@ import image
 import kernels
 
 SUITES = ("bookworm", "trixie", "sid")
-PACKAGES = ("systemd",)
+# Beside systemd, what dpkg and the scripts of reuseportd's package need.
+PACKAGES = ("systemd", "coreutils", "dash", "diffutils", "dpkg", "findutils", "grep", "libc-bin", "sed", "tar")
+PACKAGE = "/vmtest/reuseportd.deb"
+# The service that is enabled.
+BOOT = """
+[service boot]
+command = /reuseportd/build/tests/harness/worker --port 8070 --no-reuseport
+workers = 1
+"""
 # What the guest doesn't need. Generators would look for disks, and start a login on the console.
 UNUSED = re.compile(
     r"/(usr/share|var)/|(/usr)?/lib/(udev|systemd/system-generators|[^/]+/(gconv|perl[^/]*))/")
@@ -70,16 +79,17 @@ class Packages(kernels.Suite):
             known = json.loads(state.read_text())
         except (OSError, ValueError):
             known = {}
-        if target.exists() and time.time() - known.get("asked", 0) < kernels.FRESH:
+        is_same = target.exists() and known.get("packages") == list(PACKAGES)
+        if is_same and time.time() - known.get("asked", 0) < kernels.FRESH:
             return target
         try:
             failed = self.update()
             files = self.wanted()
             if known.get("files") != files or not target.exists():
                 self.unpack_all(files, target)
-            state.write_text(json.dumps({"files": files, "asked": time.time()}))
+            state.write_text(json.dumps({"packages": PACKAGES, "files": files, "asked": time.time()}))
         except (kernels.NotFound, OSError) as why:
-            if not target.exists():
+            if not is_same:
                 raise kernels.NotFound(failed or why) from None
         return target
 
@@ -94,13 +104,22 @@ def packages(name):
 
 
 def add_installed(archive, build):
-    """Adds what `cmake --install` installs."""
+    """Adds the package and its files, with the libraries of the host."""
+    found = sorted((build / "package").glob("reuseportd_*.deb"))
+    if not found:
+        raise kernels.NotFound(f"{build}/package has no package of reuseportd: tools/package builds it")
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["cmake", "--install", build], env={**os.environ, "DESTDIR": folder},
-                       stdout=subprocess.DEVNULL, check=True)
-        archive.tree(pathlib.Path(folder))
-    for library in image.libraries(build / "user/reuseportd"):
-        archive.copy(library)
+        kernels.command(["dpkg-deb", "-x", found[0], folder])
+        archive.tree(pathlib.Path(folder), re.compile("/usr/share/"))
+        for library in image.libraries(f"{folder}/usr/sbin/reuseportd"):
+            archive.copy(library)
+    archive.copy(found[0], PACKAGE)
+    archive.bytes("/var/lib/dpkg/status", b"")
+    for name in ("info", "updates", "triggers"):
+        archive.folder(f"var/lib/dpkg/{name}")
+    archive.bytes("/etc/reuseportd/boot.conf", BOOT.encode())
+    archive.link("/etc/systemd/system/multi-user.target.wants/reuseportd@boot.service",
+                 "/usr/lib/systemd/system/reuseportd@.service")
 
 
 def archive(name, build):

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """reuseportd@.service under a real systemd."""
 import os
+import re
 import signal
 
 from harness.bed import cgroup2
-from harness.checks import cases, check, equal, wait_until
+from harness.checks import cases, check, equal, note, wait_until
 from runs import NODE_GRACEFUL, PYTHON, by_slot, script
 from harness.servers import children
 
 SYSTEMD = "/lib/systemd/systemd"
+# The highest exposure that `systemd-analyze security` may compute for a unit, from 0 to 10. The workers
+# run within reuseportd@.service, and would miss what more restrictions take away.
+EXPOSURE = {"reuseportd@": 7.0, "reuseportd-attach@": 3.9}
+UNITS = tuple(EXPOSURE)
 SERVICE = "reuseportd@web.service"
 # Units that reuseportd@.service is ordered after or wants. Debian's own would set up the whole
 # machine.
@@ -23,6 +28,12 @@ exec "$@"
 """
 
 
+def installed_unit(bed, name):
+    """The text of a unit, with this build's program."""
+    return re.sub("=/.*/reuseportd ", f"={bed.binary('reuseportd')} ",
+                  (bed.build / f"{name}.service").read_text())
+
+
 class Systemd:
     """systemd as process 1 of namespaces within those of the test, with the network, bpffs and /run
     of the test. Its cgroup is the root of the cgroups that it sees. It has reuseportd@.service and
@@ -30,21 +41,18 @@ class Systemd:
 
     def __init__(self, bed, config):
         bed.program(SYSTEMD)
-        self.bed, self.config = bed, bed.dir / "web.conf"
+        self.bed, self.config, self.unit = bed, bed.dir / "web.conf", SERVICE
         self.config.write_text(config)
         units = bed.dir / "units"
-        (units / "reuseportd@.service.d").mkdir(parents=True)
+        units.mkdir()
         for name in EMPTY:
             (units / name).write_text("[Unit]\nDefaultDependencies=no\n")
-        unit = (bed.build / "reuseportd@.service").read_text()
-        installed = next(line.split("=")[1].split()[0] for line in unit.splitlines()
-                         if line.startswith("ExecStart="))
-        unit = unit.replace(installed, bed.binary("reuseportd"))
-        (units / "reuseportd@.service").write_text(unit.replace("/etc/reuseportd", str(bed.dir)))
         self.output = bed.dir / "unit.err"  # there is no journal
-        (units / "reuseportd@.service.d/output.conf").write_text(
-            f"[Service]\nStandardOutput=append:{self.output}\n"
-            f"StandardError=append:{self.output}\n")
+        for name in UNITS:
+            unit = installed_unit(bed, name).replace("/etc/reuseportd", str(bed.dir))
+            (units / f"{name}.service").write_text(unit.replace(
+                "[Service]", f"[Service]\nStandardOutput=append:{self.output}\n"
+                f"StandardError=append:{self.output}"))
         self.group = cgroup2() / "systemd"
         self.group.mkdir()
         self.process = bed.start(
@@ -62,7 +70,7 @@ class Systemd:
                             "--", *argv, deadline=90)
 
     def systemctl(self, verb, *args, status=0):
-        done = self.inside("systemctl", verb, *args, SERVICE)
+        done = self.inside("systemctl", verb, *args, self.unit)
         check(done.code == status, f"{done}(the expected exit status is {status})\n{self.log()}")
         self.bed.remember_pinned()
         return done.out
@@ -103,6 +111,16 @@ def config(bed, **options):
 
 
 LOAD = ("-c", 8, "--rate", 500)
+
+
+@cases(*EXPOSURE)
+def test_exposure(bed, name):
+    unit = bed.dir / f"{name}.service"
+    unit.write_text(installed_unit(bed, name))
+    shown = bed.must(bed.program("systemd-analyze"), "security", "--offline=true", "--no-pager", unit)
+    exposure = float(re.search(r"Overall exposure level for .*: ([\d.]+)", shown)[1])
+    check(exposure <= EXPOSURE[name], f"{exposure} exceeds {EXPOSURE[name]}:\n{shown}")
+    note(f"exposure {exposure}")
 
 
 def test_started_and_stopped(bed):
@@ -187,4 +205,36 @@ def test_bad_configuration(bed):
     equal(systemd.property("ExecMainStatus"), "2", "exit status")
     equal(systemd.property("NRestarts"), "0", "restarts")
     check("web.conf:5" in systemd.log(), f"the line is not named:\n{systemd.log()}")
+    systemd.stop()
+
+
+def test_attach(bed):
+    """reuseportd-attach@pair, within its sandbox: attaches the workers of other units, is executed again, killed
+    and started again, admits a new worker, and is stopped; steering goes on."""
+    systemd = Systemd(bed, "")
+    for name in ("one", "two"):
+        (bed.dir / "units" / f"{name}.service").write_text(
+            f"[Service]\nExecStart={bed.binary('worker')} --port 8080 --id {name}\nRestart=always\n")
+    systemd.inside("systemctl", "start", "one", "two")
+    systemd.unit = "reuseportd-attach@pair.service"
+    (bed.dir / "pair.attach").write_text(
+        "OPTIONS=--workers 2 --port 8080 --wait 1m --http --metrics 127.0.0.1:9464\n")
+    systemd.systemctl("start")
+    equal(systemd.property("ActiveState"), "active", "state of the unit")
+    load = bed.start_load(*LOAD)
+    watcher = systemd.supervisor()
+    systemd.kill_supervisor("SIGUSR2")
+    wait_until(lambda: systemd.log().count("pair: watching") == 2, "it was executed again")
+    equal(systemd.supervisor(), watcher, "pid of the watcher")
+    systemd.kill_supervisor("SIGKILL")
+    wait_until(lambda: systemd.log().count("pair: watching") == 3, "it was started again")
+    check(systemd.supervisor() != watcher, "pid of the next watcher")
+    load.stop_unfailed()
+    systemd.inside("systemctl", "restart", "one")
+    wait_until(lambda: ": admitted pid " in systemd.log(), "the new worker has a slot")
+    systemd.systemctl("stop")
+    equal(bed.load("-n", 100)["workers"], {"one": 50, "two": 50}, "connections after the stop")
+    systemd.inside(bed.binary("reuseportd"), "detach", "pair")
+    systemd.inside("systemctl", "stop", "one", "two")
+    systemd.unit = SERVICE
     systemd.stop()

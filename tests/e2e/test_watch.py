@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """attach --watch: the slots follow the workers that start and end."""
 import pathlib
+import shutil
 import signal
 import time
 
 from harness.checks import cases, check, equal, note, wait_until
 from harness.process import FullPipe, read_log
-from harness.servers import Gunicorn, Haproxy, Nginx, Worker, Workers
+from harness.servers import Gunicorn, Haproxy, Nginx, Worker, Workers, children
 from harness.traffic import Place, fewer, wait_for_load
 
 WORKERS = 8
@@ -331,4 +332,30 @@ def test_full_log_pipe(bed):
     check(any(f"slot 0: pid {old[0].pid} " in line for line in lines),
           f"the death is not logged: {lines}")
     pipe.fill()
+    equal(watch.stop(), 0, "exit status")
+
+
+def test_executed_again(bed):
+    """SIGUSR2, as after an upgrade: the watcher executes the program file again, with the same pid, and leaves
+    no child; steering goes on. A file that is not reuseportd is refused, and the watch goes on."""
+    program = bed.dir / "reuseportd"
+    shutil.copy(bed.binary("reuseportd"), program)
+    workers = Workers(bed)
+    watch = bed.start(program, "attach", "--watch", "--workers", WORKERS, "--metrics", "127.0.0.1:9464",
+                      name="watch")
+    watch.wait_output("watching")
+    bed.remember_pinned()
+    load = bed.start_load("-c", 8, "--rate", 200)
+    watch.kill(signal.SIGUSR2)
+    wait_until(lambda: watch.output().count(": watching") == 2, "it was executed again")
+    wait_until(lambda: len(children(watch.pid)) == 1, "the only child serves the metrics")
+    program.unlink()
+    program.write_text("#!/bin/sh\necho reuseportd ABI 1\n")
+    program.chmod(0o755)
+    watch.kill(signal.SIGUSR2)
+    watch.wait_output("refused: it has layout 1 of the pinned maps")
+    workers[0].process.stop(signal.SIGKILL)
+    watch.wait_output(f"slot 0: pid {workers[0].pid} (worker) has left")
+    equal(len(children(watch.pid)), 1, "children")
+    load.stop_undrained()
     equal(watch.stop(), 0, "exit status")

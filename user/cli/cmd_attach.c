@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/escape.h"
 #include "cli/command.h"
+#include "cli/watch_reexec.h"
 #include "core/endpoint.h"
 #include "kern/netns.h"
 #include "kern/pins.h"
@@ -119,11 +120,19 @@ static void cmd_attach_print_waiting(const char *why)
 	escape_print_line(stderr, "waiting: %.*s", (int)strcspn(why, ";\n"), why);
 }
 
-/* Watches the service, and serves its metrics if @metrics listens. */
-static int cmd_attach_watch(const char *name, struct web_process *metrics, struct error *err)
+static void cmd_attach_on_start(sd_event *loop, void *data)
 {
-	metrics->service = name;
-	return watch(name, web_process_start, metrics, err);
+	struct watch_reexec *reexec = data;
+
+	watch_reexec_start(reexec, loop);
+	web_process_start(loop, reexec->metrics);
+}
+
+/* Watches the service, and serves its metrics if they have an address. */
+static int cmd_attach_watch(const char *name, struct watch_reexec *reexec, struct error *err)
+{
+	reexec->metrics->service = name;
+	return watch(name, cmd_attach_on_start, reexec, err);
 }
 
 static void cmd_attach_print_restored(const char *line, void *data)
@@ -167,7 +176,7 @@ static int cmd_attach_count_responses(const char *name, struct error *err)
 /* Watches a service that is attached already, or changes what has changed. Returns 1 if the command
  * has done that, 0 if there is nothing to do, or a negative errno. */
 static int cmd_attach_to_attached(const struct invocation *i, const char *name, bool deals_so,
-                                  struct web_process *metrics, struct error *err)
+                                  struct watch_reexec *reexec, struct error *err)
 {
 	int r = 0;
 
@@ -182,7 +191,7 @@ static int cmd_attach_to_attached(const struct invocation *i, const char *name, 
 		return r;
 	if (!i->watch)
 		return cmd_attach_again(i, name, r > 0, err);
-	r = cmd_attach_watch(name, metrics, err);
+	r = cmd_attach_watch(name, reexec, err);
 	return r < 0 ? r : 1;
 }
 
@@ -191,6 +200,7 @@ int cmd_attach(struct invocation *i, struct error *err)
 	const struct web_process_command served = {
 	        .name = "metrics", .what = "the metrics", .address.tcp = i->listen};
 	_cleanup_web_process_ struct web_process metrics;
+	_cleanup_watch_reexec_ struct watch_reexec reexec = WATCH_REEXEC_NONE(&metrics);
 	_cleanup_service_ struct service service;
 	_cleanup_free_ char *notes = NULL;
 	char name[RPD_LABEL_MAX];
@@ -203,10 +213,12 @@ int cmd_attach(struct invocation *i, struct error *err)
 		r = watch_check(err);
 	if (r == 0 && i->listen.family)
 		r = web_process_bind(&metrics, &served, err);
+	if (r == 0 && i->watch)
+		r = watch_reexec_init(&reexec, err);
 	if (r < 0)
 		return r;
 	if (cmd_attach_find_attached(i, name, &deals_so)) {
-		r = cmd_attach_to_attached(i, name, deals_so, &metrics, err);
+		r = cmd_attach_to_attached(i, name, deals_so, &reexec, err);
 		if (r != 0)
 			return r < 0 ? r : 0;
 	}
@@ -226,5 +238,5 @@ int cmd_attach(struct invocation *i, struct error *err)
 	if (r < 0 || !i->watch)
 		return r;
 	fflush(stdout);
-	return cmd_attach_watch(name, &metrics, err);
+	return cmd_attach_watch(name, &reexec, err);
 }

@@ -6,25 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "base/strv.h"
 #include "cli/command.h"
+#include "cli/command_line.h"
 #include "service/service.h"
 #include "supervise/supervisors.h"
 #include "web/web_process.h"
-
-/* The original command line of this process: argp and main() change their argv. */
-static int cmd_run_read_command_line(char ***ret, struct error *err)
-{
-	_cleanup_file_ FILE *file = fopen("/proc/self/cmdline", "re");
-	_cleanup_free_ char *word = NULL;
-	size_t room = 0;
-
-	while (file && memory_getdelim(&word, &room, '\0', file) > 0)
-		if (strv_append(ret, word) < 0)
-			return error_set(err, -ENOMEM, "out of memory");
-	return *ret ? 0 : error_set(err, -EIO, "can't read /proc/self/cmdline");
-}
 
 /* Whether one of the services exists. If its supervisor is dead, this process will take it over. */
 static bool cmd_run_finds_service(const struct load_result *loaded)
@@ -184,7 +171,7 @@ int cmd_run(struct invocation *i, struct error *err)
 	}
 	problems_print(stderr, &loaded.problems, false, true);
 	if (r == 0)
-		r = cmd_run_read_command_line(&self, err);
+		r = command_line_read_own(&self, err);
 	if (r == 0)
 		r = cmd_run_bind_servers(&servers, i, &loaded, err);
 	if (r < 0)

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/escape.h"
 #include "base/memory.h"
+#include "base/strv.h"
 #include "config/run_option.h"
 
 /* argp's keys of options without a letter. */
@@ -167,4 +168,16 @@ void command_line_parse(const struct command *command, int argc, char **argv,
 	/* Another error has ended in argp_error(). */
 	memory_check(-argp_parse(&argp, argc, argv, command->takes_command ? ARGP_IN_ORDER : 0,
 	                         NULL, &line));
+}
+
+int command_line_read_own(char ***ret, struct error *err)
+{
+	_cleanup_file_ FILE *file = fopen("/proc/self/cmdline", "re");
+	_cleanup_free_ char *word = NULL;
+	size_t room = 0;
+
+	while (file && memory_getdelim(&word, &room, '\0', file) > 0)
+		if (strv_append(ret, word) < 0)
+			return error_set(err, -ENOMEM, "out of memory");
+	return *ret ? 0 : error_set(err, -EIO, "can't read /proc/self/cmdline");
 }

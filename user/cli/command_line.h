@@ -11,3 +11,8 @@
  */
 void command_line_parse(const struct command *command, int argc, char **argv,
                         struct invocation *ret);
+
+/* Reads the command line of this process as it was at first: main() and command_line_parse() change
+ * their argv. The caller frees *ret, which must be NULL before, by strv_free(), also after a
+ * failure. Returns 0 or a negative errno. */
+int command_line_read_own(char ***ret, struct error *err);
