@@ -119,7 +119,7 @@ def test_paths(bed):
         for method in ("PUT", "DELETE", "OPTIONS", "GET" if allow == "POST" else "POST"):
             answer = ask(path, method)
             equal((answer.status, answer.headers["Allow"]), (405, allow), f"{method} {path}")
-    for path in ("/metrics", "/live", "/ready", API, f"{API}/{SERVICE}", f"{API}/{SERVICE}/events"):
+    for path in ("/metrics", "/live", "/ready", "/text", API, f"{API}/{SERVICE}", f"{API}/{SERVICE}/events"):
         answer = ask(path, "HEAD")
         equal((answer.status, answer.body), (200, ""), f"HEAD {path}")
         check(int(answer.headers["Content-Length"]) > 10, f"{answer}")
@@ -265,7 +265,7 @@ def test_remote(bed):
     web = start(bed, "--token-file", token_file(bed), address="0.0.0.0:9465")
     for path in ("/", "/metrics", "/live", "/page.js"):
         equal(ask(path).status, 200, path)
-    for path in (API, f"{API}/web", f"{API}/web/events", f"{API}/web/rollout"):
+    for path in ("/text", API, f"{API}/web", f"{API}/web/events", f"{API}/web/rollout"):
         for token in (None, "", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN,
                       f"Bearer  {TOKEN}", f"Bearer {TOKEN * 30}"):
             answer = ask(path, **({} if token is None else {"Authorization": token}))

@@ -8,16 +8,20 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json_build.h"
+#include "base/json_read.h"
+#include "base/memory.h"
 #include "kern/pins.h"
 #include "service/deployment_file.h"
 #include "service/service.h"
 #include "service/service_each.h"
+#include "view/escape_view.h"
 #include "view/event_view.h"
 #include "view/list_read.h"
 #include "view/list_view.h"
 #include "view/metrics.h"
 #include "view/ready_view.h"
 #include "view/service_status.h"
+#include "view/status_view.h"
 
 void look_free(struct look *look)
 {
@@ -76,6 +80,46 @@ void look_metrics(const struct look_settings *settings, const char *service, str
 	json_object_put(view);
 	ret->status = MHD_HTTP_OK;
 	if (r != 0)
+		look_set_error(ret, MHD_HTTP_SERVICE_UNAVAILABLE, err.text);
+}
+
+/* --- /text */
+
+static void look_print_text(FILE *out, struct json_object *services)
+{
+	const size_t n = json_object_array_length(services);
+
+	escape_view(services);
+	if (n == 0)
+		fputs("no service is steered\n", out);
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *row = json_object_array_get_idx(services, i);
+		const char *error = json_read_text(row, "error");
+
+		if (i)
+			fputs("\n\n", out);
+		if (error)
+			fprintf(out, "service %s: %s\n", json_read_text(row, "service"), error);
+		else
+			status_view_print(out, row);
+	}
+}
+
+void look_text(const struct look_settings *settings, const char *service, struct look *ret)
+{
+	struct json_object *view = list_view_new();
+	struct error err = {};
+	FILE *out = NULL;
+	int r = service_each(list_read_add_status, view, settings->patience_ms, &err);
+
+	if (r >= 0) {
+		out = memory_need(open_memstream(&ret->text, &ret->n));
+		look_print_text(out, view);
+		memory_need(fclose(out) == 0 ? ret->text : NULL);
+	}
+	json_object_put(view);
+	ret->status = MHD_HTTP_OK;
+	if (r < 0)
 		look_set_error(ret, MHD_HTTP_SERVICE_UNAVAILABLE, err.text);
 }
 

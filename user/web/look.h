@@ -36,6 +36,9 @@ typedef void look_function(const struct look_settings *settings, const char *ser
 /* GET /metrics; without a service, and with a service that does not exist, there are samples. */
 look_function look_metrics;
 
+/* GET /text: what `status` prints of each service, for browsers without script. */
+look_function look_text;
+
 /* GET /api/v1/services ... */
 look_function look_services, look_service, look_events, look_rollout;
 

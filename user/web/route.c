@@ -27,6 +27,7 @@ const struct route route_all[] = {
         {"/", ROUTE_PAGE, "text/html; charset=utf-8", .file = &page_index},
         {"/page.css", ROUTE_PAGE, "text/css; charset=utf-8", .file = &page_css},
         {"/page.js", ROUTE_PAGE, "text/javascript; charset=utf-8", .file = &page_js},
+        {"/text", ROUTE_LOOK, "text/plain; charset=utf-8", look_text},
         METRICS,
         {"/ready", ROUTE_LOOK, TYPE_JSON, look_ready, .is_open = true},
         {"/live", ROUTE_LOOK, TYPE_JSON, look_live, .is_open = true},
