@@ -12,6 +12,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include <reuseportd/abi.h>
+#include <reuseportd/rejoin_abi.h>
 #include "kernel_types.h"
 
 #define STATE_LISTEN 10 /* include/net/tcp_states.h of the kernel */

@@ -318,13 +318,6 @@ struct rpd_group_member {
 	                 in each row if there are several; 0 = none is known */
 };
 
-/* A listener that has SO_REUSEPORT on again (rejoin.bpf.c). */
-struct rpd_rejoined {
-	__u64 cookie;
-	__u32 inode;
-	__u32 endpoint;
-};
-
 enum rpd_event_kind {
 #define RPD_EVENT(name, help) RPD_EVENT_##name,
 #include <reuseportd/events.def>

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "kern/steer.h"
 #include <reuseportd/abi.h>
+#include <reuseportd/rejoin_abi.h>
 
 /*
  * Of all members of the groups that have the service's programs, in the network namespace of the
