@@ -260,6 +260,29 @@ def test_refused_options(bed):
     check("--web" in result.err, f"{result}")
 
 
+PASS_LISTENER = """
+import os, socket, sys
+listener = socket.create_server((sys.argv[1], 9465))
+os.dup2(listener.fileno(), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_passed_listener(bed):
+    """A listener that systemd passes is served, unless it is open to other hosts and --listen names an address
+    that is not: then clients would not need the token."""
+    def command(address):
+        return ("/usr/bin/python3", "-c", PASS_LISTENER, address, bed.binary("reuseportd"), "web", "--listen", LISTEN)
+    result = bed.run(*command("0.0.0.0"), deadline=30)
+    equal(result.status, 1, f"{result}")
+    check("other hosts can reach the listener" in result.err, f"{result}")
+    web = bed.start(*command("127.0.0.1"), name="web")
+    web.wait_output("serving ")
+    equal(ask("/live").status, 200, "status")
+    stop(web)
+
+
 def test_remote(bed):
     """On an address that other hosts reach, the state needs the token; the rest does not."""
     web = start(bed, "--token-file", token_file(bed), address="0.0.0.0:9465")

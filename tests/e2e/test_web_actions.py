@@ -14,7 +14,7 @@ from harness.checks import check, equal, timeless, wait_until
 from harness.network import PORT
 from harness.servers import Workers
 from runs import SERVICE as RUN, worker_command
-from webs import (API, LISTEN, SERVICE, TOKEN, act, ask, of_command, start, states, stop, token_file,
+from webs import (API, LISTEN, SERVICE, TOKEN, act, ask, listener_inode, of_command, start, states, stop, token_file,
                   wait_equal)
 
 
@@ -259,9 +259,66 @@ def test_configuration_file(bed):
     check("only root may serve" in result.err, f"{result}")
 
 
-def reached(address):
+def test_executed_again(bed):
+    """SIGUSR2: the new program goes on with the listeners, so that nobody can take their addresses
+    meanwhile. A program that can't be executed, and one without --web, leave no listener behind."""
+    path = bed.dir / "web.conf"
+    section = f"[service web]\ncommand = {bed.binary('worker')} --port {PORT} --no-reuseport\nworkers = 1\n"
+    path.write_text(f"{section}web = {LISTEN}\n")
+    run = Deploys.of_file(bed, path, "--metrics", "127.0.0.1:9464")
+
+    def execute(n):
+        run.process.kill(signal.SIGUSR2)
+        wait_until(lambda: run.log().count("is taken over") == n, "the workers are taken over", 30)
+        wait_until(lambda: reached("127.0.0.1:9464", "/metrics"), "the metrics are back", 30)
+    wait_until(lambda: reached(LISTEN), "the server answers", 30)
+    before = [listener_inode(port) for port in (9464, 9465)]
+    check(all(before), f"listeners {before}")
+    for n in (1, 2):
+        execute(n)
+        wait_until(lambda: reached(LISTEN), "the page is back", 30)
+        equal([listener_inode(port) for port in (9464, 9465)], before, "listeners")
+    environment = pathlib.Path(f"/proc/{run.workers()[0]['pid']}/environ").read_text()
+    check("LISTENER" not in environment, environment)
+    path.write_text(section)
+    execute(3)
+    wait_until(lambda: listener_inode(9465) is None, "the listener of the page is closed", 30)
+    equal(listener_inode(9464), before[0], "listener of the metrics")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_faulty_settings(bed):
+    """Supervision matters more than the page: a new supervisor that finds faulty settings of the page
+    says so, and goes on without it."""
+    path, token = bed.dir / "web.conf", token_file(bed)
+    section = f"[service {{}}]\ncommand = {bed.binary('worker')} --port {{}} --no-reuseport\nworkers = 1\n"
+    web = f"web = {LISTEN}\nweb-admin = yes\nweb-token-file = {token}\n"
+
+    def write(other=""):
+        path.write_text(f"{section.format('web', PORT)}{web}{section.format('other', PORT + 1)}{other}")
+    write()
+    run = Deploys.of_file(bed, path)
+    wait_until(lambda: reached(LISTEN), "the server answers", 30)
+
+    def execute(n, is_served):
+        run.process.kill(signal.SIGUSR2)
+        wait_until(lambda: run.log().count("is taken over") == 2 * n, "the workers are taken over", 30)
+        wait_until(lambda: reached(LISTEN) == is_served, f"served: {is_served}", 30)
+    token.chmod(0o644)
+    execute(1, False)
+    run.process.wait_output("can't serve the page: other users may read")
+    token.chmod(0o600)
+    execute(2, True)
+    write("web = 127.0.0.1:9466\n")
+    execute(3, False)
+    run.process.wait_output("can't serve the page: services 'web' and 'other' have different settings")
+    bed.reuseportd("stop", "other")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def reached(address, path="/live"):
     with contextlib.suppress(OSError):
-        return ask("/live", address=address).status == 200
+        return ask(path, address=address).status == 200
     return False
 
 

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <systemd/sd-daemon.h>
 
 #include "base/cleanup.h"
 #include "web/http_clients.h"
@@ -74,6 +75,38 @@ int http_listener_open(const struct http_address *address, const char *what, str
 		return error_set(err, r, "can't serve %s on %s: %s", what,
 		                 http_address_format(address, text), strerror(-r));
 	return TAKE_FD(fd);
+}
+
+int http_listener_read(int fd, struct http_address *ret)
+{
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+		struct sockaddr_un un;
+	} address = {};
+	socklen_t size = sizeof(address);
+	const bool is_v6 = sd_is_socket(fd, AF_INET6, SOCK_STREAM, true) > 0;
+
+	*ret = (struct http_address){};
+	if (getsockname(fd, &address.sa, &size) < 0)
+		return -errno;
+	if (sd_is_socket(fd, AF_UNIX, SOCK_STREAM, true) > 0) {
+		if (!address.un.sun_path[0])
+			address.un.sun_path[0] = '@';
+		/* The kernel may fill all of it, without a final NUL. */
+		memcpy(ret->path, address.un.sun_path, sizeof(ret->path) - 1);
+		return 0;
+	}
+	if (!is_v6 && sd_is_socket(fd, AF_INET, SOCK_STREAM, true) <= 0)
+		return -ENOTSOCK;
+	ret->tcp.family = (uint8_t)address.sa.sa_family;
+	ret->tcp.port = ntohs(is_v6 ? address.in6.sin6_port : address.in.sin_port);
+	if (is_v6)
+		memcpy(ret->tcp.addr, &address.in6.sin6_addr, sizeof(address.in6.sin6_addr));
+	else
+		memcpy(ret->tcp.addr, &address.in.sin_addr, sizeof(address.in.sin_addr));
+	return 0;
 }
 
 void http_listener_remove(const struct http_address *address)
