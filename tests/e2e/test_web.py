@@ -16,7 +16,7 @@ from webs import (API, LISTEN, SERVICE, TOKEN, ask, of_command, start, stop, tok
 
 HEADERS = {
     "Content-Security-Policy":
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Connection": "close"}
 
@@ -263,7 +263,7 @@ def test_refused_options(bed):
 PASS_LISTENER = """
 import os, socket, sys
 listener = socket.create_server((sys.argv[1], 9465))
-os.dup2(listener.fileno(), 3)
+os.dup2(os.dup(listener.fileno()), 3)
 os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
 os.execv(sys.argv[2], sys.argv[2:])
 """
@@ -275,7 +275,7 @@ def test_passed_listener(bed):
     def command(address):
         return ("/usr/bin/python3", "-c", PASS_LISTENER, address, bed.binary("reuseportd"), "web", "--listen", LISTEN)
     result = bed.run(*command("0.0.0.0"), deadline=30)
-    equal(result.status, 1, f"{result}")
+    equal(result.code, 1, f"{result}")
     check("other hosts can reach the listener" in result.err, f"{result}")
     web = bed.start(*command("127.0.0.1"), name="web")
     web.wait_output("serving ")

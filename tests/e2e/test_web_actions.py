@@ -245,6 +245,7 @@ def test_configuration_file(bed):
     write(f"web = unix:{bed.dir}/web.sock\nweb-admin = yes", "")
     run = Deploys.of_file(bed, path)
     address = f"unix:{bed.dir}/web.sock"
+    run.process.wait_output("other: started:")
     wait_until(lambda: len(ask(API, address=address).json()["services"]) == 2, "both services", 30)
     run.process.kill(signal.SIGUSR2)
     run.process.wait_output("re-exec of")
@@ -269,7 +270,7 @@ def test_executed_again(bed):
 
     def execute(n):
         run.process.kill(signal.SIGUSR2)
-        wait_until(lambda: run.log().count("is taken over") == n, "the workers are taken over", 30)
+        wait_until(lambda: run.log().count(": started:") == n + 1, "the service goes on", 30)
         wait_until(lambda: reached("127.0.0.1:9464", "/metrics"), "the metrics are back", 30)
     wait_until(lambda: reached(LISTEN), "the server answers", 30)
     before = [listener_inode(port) for port in (9464, 9465)]
@@ -298,11 +299,13 @@ def test_faulty_settings(bed):
         path.write_text(f"{section.format('web', PORT)}{web}{section.format('other', PORT + 1)}{other}")
     write()
     run = Deploys.of_file(bed, path)
+    run.process.wait_output("other: started:")
     wait_until(lambda: reached(LISTEN), "the server answers", 30)
 
     def execute(n, is_served):
         run.process.kill(signal.SIGUSR2)
         wait_until(lambda: run.log().count("is taken over") == 2 * n, "the workers are taken over", 30)
+        wait_until(lambda: run.log().count(": started:") == 2 * n + 2, "both services go on", 30)
         wait_until(lambda: reached(LISTEN) == is_served, f"served: {is_served}", 30)
     token.chmod(0o644)
     execute(1, False)
