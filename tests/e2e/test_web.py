@@ -207,7 +207,7 @@ def test_locked(bed):
 @cases("name", "empty", "none", "port", "v6", "origin", "null")
 def test_foreign(bed, case):
     """Requests of pages of other sites are refused, by Host and by Origin; Prometheus and load
-    balancers may use any name."""
+    balancers need no Host, and may use any name if they can be other hosts."""
     headers = {"name": {"Host": "evil.example:9465"}, "empty": {"Host": ""}, "none": {},
                "port": {"Host": "127.0.0.1:x"}, "v6": {"Host": "[::1"},
                "origin": {"Host": LISTEN, "Origin": "http://evil.example"},
@@ -223,12 +223,16 @@ def test_foreign(bed, case):
             return int(client.makefile("rb").readline().split()[1])
     for path in ("/", API):
         check(status(path) in (403, 400 if case == "empty" else 403), f"{path}: {status(path)}")
-    for path in ("/metrics", "/live"):
-        check(status(path) == 200 or case == "empty", f"{path}: {status(path)}")
+    for path in ("/metrics", "/live", "/ready"):
+        check(status(path) in ((200, 503) if case == "none" else (403, 400)), f"{path}: {status(path)}")
     for host in (LISTEN, "localhost:1", "127.0.0.1", "[::1]:9465", "LOCALHOST"):
         equal(ask(API, Host=host).status, 200, host)
     for origin in (f"http://{LISTEN}", f"https://{LISTEN}"):
         equal(ask(API, Origin=origin).status, 200, origin)
+    stop(web)
+    web = start(bed, "--token-file", token_file(bed), address="0.0.0.0:9465")
+    for path in ("/metrics", "/live"):
+        check(status(path) == (403 if "Origin" in headers else 200) or case == "empty", f"{path}: {status(path)}")
     stop(web)
     web = start(bed, "--host", "ops.example")
     equal((ask(API, Host="Ops.example:80").status, ask(API, Host="www.example").status), (200, 403),

@@ -188,6 +188,7 @@ def test_run(bed):
     wait_until(lambda: get("/rollout").json()["outcome"] == "aborted", "the page shows it", 30)
     check("abort by token" in [e["text"] for e in of_command(bed, "events", RUN)], "event")
     equal(act("promote", {"full": True}, service=RUN).status, 409, "no deployment is under way")
+    check("promote by token" not in [e["text"] for e in of_command(bed, "events", RUN)], "event of a refused action")
     for path in (API, f"{API}/{RUN}", f"{API}/{RUN}/events", f"{API}/{RUN}/rollout", "/metrics", "/ready"):
         answer = ask(path, Authorization=f"Bearer {TOKEN}")
         check(answer.status == 200 and secret not in answer.body, f"{path}: {answer}")

@@ -229,6 +229,15 @@ enum MHD_Result http_request_continue(struct http_server *server, struct action_
 
 /* --- all requests */
 
+/* Programs send any Host, or none, for an open route. On a loopback address, it may be a browser
+ * that was led there by a name of another site. */
+static bool http_request_allows_host(const struct http_settings *settings,
+                                     const struct route *route, const char *host)
+{
+	return (route->is_open && (!host || !endpoint_is_loopback(&settings->address.tcp))) ||
+	       guard_allows_host(host, settings->host);
+}
+
 /* Sends a refusal, and returns true, if the client may not ask for this. */
 static bool http_request_is_foreign(const struct http_server *server,
                                     struct MHD_Connection *connection, const struct route *route,
@@ -237,12 +246,10 @@ static bool http_request_is_foreign(const struct http_server *server,
 	const struct http_settings *settings = server->settings;
 	const char *host = http_request_header(connection, MHD_HTTP_HEADER_HOST);
 
-	if (route->is_open)
-		return false;
-	if (!guard_allows_host(host, settings->host)) {
+	if (!http_request_allows_host(settings, route, host)) {
 		*ret = http_request_refuse(connection, MHD_HTTP_FORBIDDEN,
 		                           "the header Host must have an IP address, localhost or "
-		                           "the name that --host allows",
+		                           "the name that `web --host` allows",
 		                           NULL, NULL);
 		return true;
 	}
@@ -252,7 +259,8 @@ static bool http_request_is_foreign(const struct http_server *server,
 		                           NULL);
 		return true;
 	}
-	if (route->kind == ROUTE_PAGE || http_address_is_local(&settings->address) ||
+	if (route->kind == ROUTE_PAGE || route->is_open ||
+	    http_address_is_local(&settings->address) ||
 	    guard_has_token(http_request_header(connection, MHD_HTTP_HEADER_AUTHORIZATION),
 	                    &settings->token))
 		return false;
