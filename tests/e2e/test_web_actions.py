@@ -8,11 +8,12 @@ import os
 import pathlib
 import signal
 import socket
+import time
 
 from deploys import Deploys
 from harness.checks import check, equal, timeless, wait_until
 from harness.network import PORT
-from harness.servers import Workers
+from harness.servers import Workers, children
 from runs import SERVICE as RUN, worker_command
 from webs import (API, LISTEN, SERVICE, TOKEN, act, ask, listener_inode, of_command, start, states, stop, token_file,
                   wait_equal)
@@ -144,27 +145,54 @@ def test_rights(bed):
         lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
         return int(next(line.split()[1] for line in lines if line.startswith("CapPrm")), 16)
 
-    def children():
-        return [int(pid) for pid in
-                pathlib.Path(f"/proc/{web.pid}/task/{web.pid}/children").read_text().split()]
     equal(capabilities(web.pid) & 0x3ffb, 0, "capabilities beyond those of a look")
-    [helper] = children()
+    [helper] = children(web.pid)
     check(capabilities(helper) & 0x3ffb, "capabilities of the process that acts")
     sockets = [os.readlink(path) for path in pathlib.Path(f"/proc/{helper}/fd").iterdir()]
     equal(sum(name.startswith("socket:") for name in sockets), 1, f"sockets of {sockets}")
     for number in (signal.SIGTERM, signal.SIGINT):  # as systemd and a terminal send them, to both
         os.kill(helper, number)
         equal(act("pause", {}).status, 409, f"it still answers after {number}")
-        equal(children(), [helper], f"the process that acts after {number}")
+        equal(children(web.pid), [helper], f"the process that acts after {number}")
     os.kill(helper, signal.SIGKILL)
     equal(web.wait(), 1, "exit status without the process that acts")
     check("carries out actions has ended" in web.output(), web.output())
     web = start(bed, "--admin", "--token-file", token_file(bed))
-    [helper] = children()
+    [helper] = children(web.pid)
     web.kill(signal.SIGKILL)
     web.wait()
     wait_until(lambda: not pathlib.Path(f"/proc/{helper}").exists() or
                "State:\tZ" in pathlib.Path(f"/proc/{helper}/status").read_text(), "it ends as well", 30)
+
+
+def test_unanswered_actions(bed):
+    """A client whose action does not end in time, and one whose server ends, get an answer that says so."""
+    Workers(bed, 2)
+    bed.reuseportd("attach", "--workers", 2)
+    web = start(bed, "--admin", "--token-file", token_file(bed))
+    [helper] = children(web.pid)
+    os.kill(helper, signal.SIGSTOP)
+
+    def asked(delay):
+        """A connection that has asked for an action, with the body after the head."""
+        client = socket.create_connection(("127.0.0.1", 9465))
+        client.settimeout(30)
+        client.sendall(f"POST {API}/{SERVICE}/drain HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+                       "Content-Type: application/json\r\nContent-Length: 14\r\n\r\n".encode())
+        until = time.monotonic() + delay
+        wait_until(lambda: time.monotonic() >= until, "the head was sent")
+        client.sendall(b'{"slots": [0]}')
+        return client
+    with asked(2) as client:
+        answer = client.makefile().read()
+    check(" 504 " in answer.splitlines()[0] and "it goes on" in answer, f"late body: {answer}")
+    with asked(0) as client:
+        equal(ask("/live").status, 200, "a later request")  # so the action was asked for
+        web.kill(signal.SIGTERM)
+        answer = client.makefile().read()
+    check(" 503 " in answer.splitlines()[0] and "the server ends" in answer, f"end of the server: {answer}")
+    equal(web.wait(), 0, "exit status")
+    os.kill(helper, signal.SIGCONT)
 
 
 def test_run(bed):

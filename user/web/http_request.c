@@ -126,13 +126,19 @@ static enum MHD_Result http_request_take_query(struct http_server *server,
 
 /* --- actions */
 
+static struct http_client *http_request_peer(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+	        http.get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
 /* Whether the client may act: sets @client->by. */
 static bool http_request_may_act(const struct http_server *server,
                                  struct MHD_Connection *connection, struct action_client *client)
 {
-	const union MHD_ConnectionInfo *info =
-	        http.get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	const struct http_client *peer = info ? info->socket_context : NULL;
+	const struct http_client *peer = http_request_peer(connection);
 
 	if (guard_has_token(http_request_header(connection, MHD_HTTP_HEADER_AUTHORIZATION),
 	                    &server->settings->token))
@@ -222,8 +228,13 @@ enum MHD_Result http_request_continue(struct http_server *server, struct action_
 		*n = 0;
 		return MHD_YES;
 	}
-	if (!client->status)
+	if (!client->status) {
+		struct http_client *peer = http_request_peer(client->connection);
+
+		if (peer) /* the body may have come late */
+			http_clients_note_request(peer, clock_ns(CLOCK_MONOTONIC));
 		actions_ask(&server->actions, client);
+	}
 	return client->status ? http_request_answer_action(client) : MHD_YES;
 }
 

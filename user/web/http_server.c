@@ -39,8 +39,10 @@ void http_server_stop(struct http_server *server)
 		http_listener_remove(&server->settings->address);
 	actions_stop(&server->actions);
 	answers_free(&server->answers);
-	if (server->daemon)
+	if (server->daemon) {
+		http.run(server->daemon);         /* sends what actions_stop() has answered */
 		http.stop_daemon(server->daemon); /* closes the listener */
+	}
 	cleanup_close(&server->listener);
 	cleanup_close(&server->lifeline);
 	cleanup_close(&server->home);
