@@ -2,6 +2,7 @@
 """The actions of the HTTP server, which only clients that may act can ask for; and the server of a
 service of `run`."""
 import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -134,6 +135,26 @@ def test_unix_socket(bed):
     equal(states(bed), ["active", "draining"], "states")
     equal(of_command(bed, "events")[-1]["text"], "by uid 0", "event")
     stop(web)
+
+
+def test_unix_socket_of_another(bed):
+    """A server takes no path while another one takes it, and removes no socket of another process."""
+    path = bed.dir / "web.sock"
+    with open(f"{path}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = bed.run(bed.binary("reuseportd"), "web", "--listen", f"unix:{path}", deadline=30)
+        equal(result.code, 1, f"{result}")
+        check("in use" in result.err, f"{result}")
+    web = start(bed, address=f"unix:{path}")
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        stop(web)
+        check(path.exists(), "the other socket was removed")
+    web = start(bed, address=f"unix:{path}")
+    stop(web)
+    check(not path.exists(), "the socket is left")
 
 
 def test_rights(bed):

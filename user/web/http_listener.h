@@ -16,5 +16,6 @@ int http_listener_open(const struct http_address *address, const char *what, str
  * Returns 0, or a negative errno if it is no listener for TCP or a Unix socket. */
 int http_listener_read(int fd, struct http_address *ret);
 
-/* Removes the Unix socket; nothing happens for other addresses. */
+/* Removes the Unix socket, after it was closed, unless another process listens there; nothing
+ * happens for other addresses. */
 void http_listener_remove(const struct http_address *address);

@@ -35,8 +35,6 @@ void http_server_stop(struct http_server *server)
 {
 	const bool is_bound = server->daemon || server->listener >= 0;
 
-	if (is_bound && !server->is_inherited)
-		http_listener_remove(&server->settings->address);
 	actions_stop(&server->actions);
 	answers_free(&server->answers);
 	if (server->daemon) {
@@ -44,6 +42,8 @@ void http_server_stop(struct http_server *server)
 		http.stop_daemon(server->daemon); /* closes the listener */
 	}
 	cleanup_close(&server->listener);
+	if (is_bound && !server->is_inherited)
+		http_listener_remove(&server->settings->address);
 	cleanup_close(&server->lifeline);
 	cleanup_close(&server->home);
 	http_server_init(server, server->settings);
