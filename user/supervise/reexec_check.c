@@ -19,7 +19,7 @@
 #include <reuseportd/abi.h>
 
 #define REEXEC_CHECK_US      1000000
-#define REEXEC_CHECK_KILL_MS 1000 /* root may hold the process by ptrace() */
+#define REEXEC_CHECK_KILL_MS 5000 /* root may hold the process by ptrace() */
 #define REEXEC_CHECK_SIZE    64   /* of an answer */
 
 struct reexec_check {

@@ -25,7 +25,7 @@
 #include "stream/log.h"
 
 #define AGAIN_US 1000000
-#define KILL_MS  1000
+#define KILL_MS  5000
 
 /* The descriptor of a listener, over an exec() of this process. */
 #define ENV_LISTENER "REUSEPORTD_LISTENER_"

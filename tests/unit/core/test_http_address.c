@@ -35,6 +35,21 @@ static void texts(void **state)
 		assert_true(http_address_parse(bad[i], &address, &err) < 0);
 }
 
+static void equality(void **state)
+{
+	static const char *const all[] = {"127.0.0.1:9465", "127.0.0.2:9465", "127.0.0.1:9466",
+	                                  "[::1]:9465",     "unix:/a",        "unix:/b"};
+	struct http_address a, b;
+	struct error err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		for (size_t j = 0; j < ARRAY_SIZE(all); j++) {
+			assert_int_equal(http_address_parse(all[i], &a, &err), 0);
+			assert_int_equal(http_address_parse(all[j], &b, &err), 0);
+			assert_int_equal(http_address_equal(&a, &b), i == j);
+		}
+}
+
 /* The longest path that a socket can have. */
 static void long_path(void **state)
 {
@@ -55,6 +70,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(texts),
+	        cmocka_unit_test(equality),
 	        cmocka_unit_test(long_path),
 	};
 
