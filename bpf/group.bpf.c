@@ -340,9 +340,12 @@ int mark(const __u32 *fd)
 	return 0;
 }
 
+static bool has_ended; /* the list of show_listener(): the row that ends it is written */
+
 /* Writes a row for each listener in "members" that is in the reader's network namespace, also where
  * the address of its socket is not known: for the listeners of no service. For commands that may
- * wait. A row without a cookie ends the list. */
+ * wait. A row without a cookie ends the list; at the next socket, the iterator ends the read: the
+ * kernel locks each socket that it comes to. */
 SEC("iter/tcp")
 int show_listener(struct bpf_iter__tcp *ctx)
 {
@@ -351,14 +354,18 @@ int show_listener(struct bpf_iter__tcp *ctx)
 
 	if (!sk)
 		return 0;
-	if (sk->__sk_common.skc_state == STATE_LISTEN) {
-		if (!group_is_our_port(sk->__sk_common.skc_num))
-			return 0;
-		row.cookie = bpf_get_socket_cookie(sk);
-		if (!bpf_map_lookup_elem(&members, &row.cookie))
-			return 0;
-		row.program = group_find_program(sk);
-	} /* else: listeners come first, and the reader may stop here */
+	if (has_ended)
+		return 1;
+	if (sk->__sk_common.skc_state != STATE_LISTEN) { /* listeners come first */
+		has_ended = !bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
+		return 0;
+	}
+	if (!group_is_our_port(sk->__sk_common.skc_num))
+		return 0;
+	row.cookie = bpf_get_socket_cookie(sk);
+	if (!bpf_map_lookup_elem(&members, &row.cookie))
+		return 0;
+	row.program = group_find_program(sk);
 	bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
 	return 0;
 }

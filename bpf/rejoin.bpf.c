@@ -34,7 +34,10 @@ static __always_inline __u32 rejoin_find_endpoint(struct sock *sk)
 	return e;
 }
 
-/* Writes a row for each listener that it changes. A row without a cookie ends the list. */
+static bool has_ended; /* the list: the row that ends it is written */
+
+/* Writes a row for each listener that it changes. A row without a cookie ends the list; at the next
+ * socket, the iterator ends the read: the kernel locks each socket that it comes to. */
 SEC("iter/tcp")
 int rejoin(struct bpf_iter__tcp *ctx)
 {
@@ -44,8 +47,10 @@ int rejoin(struct bpf_iter__tcp *ctx)
 
 	if (!sk)
 		return 0;
-	if (sk->skc_state != STATE_LISTEN) { /* listeners come first: the reader may stop here */
-		bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
+	if (has_ended)
+		return 1;
+	if (sk->skc_state != STATE_LISTEN) { /* listeners come first */
+		has_ended = !bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
 		return 0;
 	}
 	if (BPF_CORE_READ_BITFIELD_PROBED(sk, skc_reuseport))

@@ -99,6 +99,8 @@ static void in_force_restore_say_rejoined(struct service *service, unsigned int 
 	report->said_rejoined_at[endpoint] = clock_ns(CLOCK_MONOTONIC);
 	if (rejoined->pid)
 		snprintf(whose, sizeof(whose), "pid %u", rejoined->pid);
+	else if (!rejoined->n)
+		strcpy(whose, "an unknown process");
 	else
 		strcpy(whose, "no process, or of one that can't be seen in /proc,");
 	snprintf(line, sizeof(line),
@@ -129,23 +131,44 @@ static bool in_force_restore_is_avoided(const struct in_force *found, unsigned i
 	return found->avoided[endpoint] && !found->outside[endpoint];
 }
 
+/* After the kernel could not go over all listeners: it may have changed those that matter. Returns
+ * the number of groups. */
+static int in_force_restore_check(struct service *service, const struct in_force *found,
+                                  const struct in_force_rejoined rejoined[RPD_ENDPOINT_MAX],
+                                  const char *why, struct in_force_restore_report *report)
+{
+	struct in_force now;
+	int n = 0;
+
+	service_in_force_read(service, &now);
+	for (unsigned int e = 0; e < found->n; e++) {
+		if (!in_force_restore_is_avoided(found, e))
+			continue;
+		if (in_force_restore_is_avoided(&now, e)) {
+			report->failed_at = clock_ns(CLOCK_MONOTONIC);
+			in_force_restore_say_failed(service, e, why, report);
+		} else if (now.state[e] == IN_FORCE_OURS) {
+			in_force_restore_say_rejoined(service, e, &rejoined[e], report);
+			n++;
+		}
+	}
+	return n;
+}
+
 /* Returns the number of groups. A listener that can't be changed would keep us busy each time. */
 static int in_force_restore_rejoin(struct service *service, const struct in_force *found,
                                    struct in_force_restore_report *report)
 {
 	struct in_force_rejoined rejoined[RPD_ENDPOINT_MAX];
 	struct error why;
-	int r, n = 0;
+	int n = 0;
 
 	if (in_force_restore_is_recent(report->failed_at))
 		return 0;
-	r = in_force_rejoin(service, rejoined, &why);
-	if (r < 0)
-		report->failed_at = clock_ns(CLOCK_MONOTONIC);
+	if (in_force_rejoin(service, rejoined, &why) < 0)
+		return in_force_restore_check(service, found, rejoined, why.text, report);
 	for (unsigned int e = 0; e < found->n; e++) {
-		if (r < 0 && in_force_restore_is_avoided(found, e))
-			in_force_restore_say_failed(service, e, why.text, report);
-		if (r < 0 || !rejoined[e].n)
+		if (!rejoined[e].n)
 			continue;
 		in_force_restore_say_rejoined(service, e, &rejoined[e], report);
 		n++;
