@@ -76,8 +76,9 @@ static int groups_load(struct groups *groups, struct steer *steer, const struct 
                        bool asked)
 {
 	_cleanup_(groups_destroy_skel) struct group_bpf *skel = group_bpf__open();
-	char log[4096]; /* with a buffer of ours, libbpf prints no log of a program that is refused
-	                 */
+	/* With a buffer of ours, libbpf prints no log of a program that is refused. It reads the
+	 * buffer also if the kernel has written no log. */
+	char log[4096] = "";
 	int r = skel ? steer_maps_share(steer, skel->obj) : -errno;
 
 	if (r == 0)
