@@ -340,33 +340,30 @@ int mark(const __u32 *fd)
 	return 0;
 }
 
-static bool has_ended; /* the list of show_listener(): the row that ends it is written */
-
 /* Writes a row for each listener in "members" that is in the reader's network namespace, also where
  * the address of its socket is not known: for the listeners of no service. For commands that may
- * wait. A row without a cookie ends the list; at the next socket, the iterator ends the read: the
- * kernel locks each socket that it comes to. */
+ * wait. A row without a cookie, the only one of its read, ends the list. The kernel locks each
+ * socket that it comes to: the read ends at the first ones that do not listen. */
 SEC("iter/tcp")
 int show_listener(struct bpf_iter__tcp *ctx)
 {
 	struct sock *sk = (struct sock *)ctx->sk_common;
+	struct seq_file *seq = ctx->meta->seq;
 	struct rpd_group_member row = {};
 
 	if (!sk)
 		return 0;
-	if (has_ended)
+	if (sk->__sk_common.skc_state == STATE_LISTEN) {
+		if (!group_is_our_port(sk->__sk_common.skc_num))
+			return 0;
+		row.cookie = bpf_get_socket_cookie(sk);
+		if (!bpf_map_lookup_elem(&members, &row.cookie))
+			return 0;
+		row.program = group_find_program(sk);
+	} else if (seq->count) { /* listeners come first */
 		return 1;
-	if (sk->__sk_common.skc_state != STATE_LISTEN) { /* listeners come first */
-		has_ended = !bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
-		return 0;
 	}
-	if (!group_is_our_port(sk->__sk_common.skc_num))
-		return 0;
-	row.cookie = bpf_get_socket_cookie(sk);
-	if (!bpf_map_lookup_elem(&members, &row.cookie))
-		return 0;
-	row.program = group_find_program(sk);
-	bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
+	bpf_seq_write(seq, &row, sizeof(row));
 	return 0;
 }
 

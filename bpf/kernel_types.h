@@ -146,6 +146,10 @@ struct eppoll_entry { /* its entry in the file's wait queue */
 	struct wait_queue_entry wait;
 } KERNEL_TYPE;
 
+struct seq_file {
+	unsigned long count; /* bytes that the read has written */
+} KERNEL_TYPE;
+
 struct bpf_iter_meta {
 	unsigned long long session_id; /* of a descriptor of the iterator */
 	struct seq_file *seq;
