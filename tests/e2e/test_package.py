@@ -136,6 +136,12 @@ def expect_words(refused, *texts):
         check(text in printed, f"'{text}' is missing: {refused}")
 
 
+def test_recommends(bed):
+    """The package recommends that of the library which reuseportd loads for metrics, and no other."""
+    recommended = Package(bed).field("Recommends")
+    check(re.fullmatch(r"libmicrohttpd\d+(t64)?", recommended), f"Recommends: '{recommended}'")
+
+
 @timeout(240)
 def test_upgrade(bed):
     """An upgrade and a downgrade, while supervisors run that systemd has not started: they execute the new
