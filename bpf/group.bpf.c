@@ -278,36 +278,92 @@ int show_served(struct bpf_iter__bpf_map_elem *ctx)
 	return group_show_mark(ctx, true);
 }
 
-/* The row of map "marks" for a listener: the one that it has, or the first that is found free. */
-struct group_place {
+/* The marks whose cookies are the same modulo GROUP_LISTS are a list: of eight rows if all are in
+ * use. A link is the index of a row + 1, or 0. Link N is to the first row of list N; the link that
+ * follows row N is at GROUP_LISTS + N. (A hash of the kernel would take more memory: in such a
+ * program it can't allocate its elements one by one before Linux 6.1.) */
+#define GROUP_LISTS 16384
+
+__u32 group_links[GROUP_LISTS + RPD_MEMBER_MAX];
+
+static __always_inline __u32 *group_link(__u32 at)
+{
+	return &group_links[at < GROUP_LISTS + RPD_MEMBER_MAX ? at : 0];
+}
+
+struct group_search {
 	__u64 cookie;
-	__u32 n; /* rows that have been in use */
-	__u32 at;
-	bool has_row;
+	__u32 link; /* where the link to its row is */
+};
+
+/* One turn. Returns 1 to end. */
+static long group_follow(void *map, __u32 *key, __u8 *value, struct group_search *search)
+{
+	const __u32 at = *group_link(search->link) - 1;
+	const struct rpd_mark *mark = bpf_map_lookup_elem(&marks, &at);
+
+	(void)map, (void)key, (void)value;
+	if (!mark || mark->cookie == search->cookie)
+		return 1;
+	search->link = GROUP_LISTS + at;
+	return 0;
+}
+
+/* The link to the row of the listener; it is 0 if the listener has none. */
+static __always_inline __u32 *group_find_row(__u64 cookie)
+{
+	struct group_search search = {cookie, cookie % GROUP_LISTS};
+
+	bpf_for_each_map_elem(&turns, group_follow, &search, 0);
+	return group_link(search.link);
+}
+
+/* A listener that has closed leaves its row to another one. To see that takes some time: so many
+ * rows, each time the next ones, are tested for each new listener; all if each row is in use. */
+#define GROUP_TESTS 16
+
+__u64 group_tested; /* how many rows were */
+
+struct group_place {
+	__u32 n, left, at;
 	bool is_free;
 };
 
-/* A listener that has closed leaves its row to another one. To see that takes some time: of all
- * rows, one in GROUP_TESTS is tested for each new listener, each time another one. */
-#define GROUP_TESTS 16
-
-static __always_inline bool group_is_free(const struct rpd_mark *mark, __u32 at, __u64 cookie)
+/* One turn. Returns 1 to end. */
+static long group_test_next(void *map, __u32 *key, void *value, struct group_place *place)
 {
-	return !mark->cookie || (at % GROUP_TESTS == cookie % GROUP_TESTS &&
-	                         !group_is_listener((struct sock *)mark->sk, mark->cookie));
+	const __u32 at = group_tested % place->n;
+	const struct rpd_mark *mark = bpf_map_lookup_elem(&marks, &at);
+
+	(void)map, (void)key, (void)value;
+	if (!place->left || !mark)
+		return 1;
+	place->left--;
+	group_tested++;
+	place->at = at;
+	place->is_free = !group_is_listener((struct sock *)mark->sk, mark->cookie);
+	return place->is_free;
 }
 
-/* One turn. Returns 1 to end. */
-static long group_check_mark(void *map, __u32 *key, struct rpd_mark *mark,
-                             struct group_place *place)
+/* The index of a row for another listener; RPD_MEMBER_MAX = there is none. @n: rows that have been
+ * in use. */
+static __always_inline __u32 group_find_free(__u32 n)
 {
-	(void)map;
-	place->has_row = mark->cookie == place->cookie;
-	if (!place->has_row && !place->is_free && group_is_free(mark, *key, place->cookie)) {
-		place->is_free = true;
-		place->at = *key;
-	}
-	return place->has_row || *key >= place->n;
+	struct group_place place = {.n = n, .left = n < RPD_MEMBER_MAX ? GROUP_TESTS : n};
+
+	bpf_for_each_map_elem(&marks, group_test_next, &place, 0);
+	return place.is_free ? place.at : n;
+}
+
+/* Takes the row from the listener that it was for, and lists it for this one. */
+static __always_inline void group_list_row(const struct rpd_mark *mark, __u32 at, __u64 cookie)
+{
+	__u32 *next = group_link(GROUP_LISTS + at), *first = group_link(cookie % GROUP_LISTS);
+
+	if (mark->cookie)
+		*group_find_row(mark->cookie) = *next;
+	*next = *first;
+	*first = at + 1;
 }
 
 /* Marks the listener that one of the caller's descriptors is open on. Returns 0 or an errno. What
@@ -318,25 +374,23 @@ int mark(const __u32 *fd)
 	struct file *file = group_file_of(bpf_get_current_task_btf(), (int)*fd);
 	struct socket *socket = BPF_CORE_READ(file, private_data);
 	struct sock *sk = BPF_CORE_READ(socket, sk);
-	struct group_place place = {.cookie = group_read_cookie(sk)};
-	__u32 zero = 0;
+	const __u64 cookie = group_read_cookie(sk);
+	__u32 zero = 0, at;
 	struct rpd_control *ctl = bpf_map_lookup_elem(&control, &zero);
 	struct rpd_mark *mark;
 
-	if (!ctl || !place.cookie || BPF_CORE_READ(socket, file) != file)
+	if (!ctl || !cookie || BPF_CORE_READ(socket, file) != file || *group_find_row(cookie))
 		return 0;
-	place.n = ctl->n_marks;
-	bpf_for_each_map_elem(&marks, group_check_mark, &place, 0);
-	if (place.has_row)
-		return 0;
-	mark = place.is_free ? bpf_map_lookup_elem(&marks, &place.at) : NULL;
+	at = group_find_free(ctl->n_marks);
+	mark = bpf_map_lookup_elem(&marks, &at);
 	if (!mark)
 		return ERR_TOO_BIG;
+	group_list_row(mark, at, cookie);
 	__sync_lock_test_and_set(&mark->cookie, 0);
 	mark->sk = (__u64)sk;
-	__sync_lock_test_and_set(&mark->cookie, place.cookie);
-	if (ctl->n_marks <= place.at)
-		ctl->n_marks = place.at + 1;
+	__sync_lock_test_and_set(&mark->cookie, cookie);
+	if (ctl->n_marks <= at)
+		ctl->n_marks = at + 1;
 	return 0;
 }
 
