@@ -42,13 +42,15 @@
 #define WAITERS_MAX  8
 #define LOOK_MAX     32768 /* members: the kernel lets no more join a group */
 
-/* How far a reading has examined the group of an endpoint. Readings at the same time only examine
- * more than they need. */
+/* How far a reading has examined the group of an endpoint. Of readings at the same time, one begins
+ * again when another has begun: each finds a member that avoids the program if there is one, but
+ * perhaps not all of them. */
 struct group_look {
-	__u64 session; /* the reading */
+	__u64 reached; /* the reading, and in the low bits the index of the next member */
 	__u64 avoids;  /* as in rpd_group_member */
-	__u32 at;
 };
+
+#define LOOK_BITS 16 /* of the index, which is up to LOOK_MAX */
 
 static struct group_look looks[RPD_ENDPOINT_MAX];
 
@@ -131,19 +133,25 @@ static __always_inline __u64 group_find_avoiding(struct sock *sk, __u64 session,
 	                                      bpf_core_field_offset(struct sock_reuseport, socks),
 	                                .n = BPF_CORE_READ(group, num_socks)};
 	struct group_look *look;
+	__u64 reached, first;
 
 	barrier_var(endpoint); /* a byte: clang would test its sign, which the verifier can't use */
 	if (!group || endpoint >= RPD_ENDPOINT_MAX)
 		return 0;
 	look = &looks[endpoint];
-	if (look->session != session)
-		*look = (struct group_look){.session = session};
-	members.i = look->at;
+	reached = *(volatile __u64 *)&look->reached;
+	if (reached >> LOOK_BITS != session) {
+		look->avoids = 0;
+		reached = session << LOOK_BITS;
+		__sync_lock_test_and_set(&look->reached, reached);
+	}
+	first = reached % (1 << LOOK_BITS);
+	members.i = first;
 	bpf_for_each_map_elem(&turns, group_check_next, &members, 0);
-	look->at = members.i;
 	if (members.avoids)
 		look->avoids = members.avoids;
-	return look->avoids;
+	__sync_val_compare_and_swap(&look->reached, reached, reached + (members.i - first));
+	return members.avoids ? members.avoids : look->avoids;
 }
 
 static __always_inline struct file *group_file_of(const struct task_struct *task, int fd)
