@@ -22,8 +22,11 @@
  * none any more).
  *
  * A socket may be freed at any moment. So its memory is only read with bpf_probe_read_kernel(),
- * which can't fault, and what was read counts only if the socket has the listener's cookie before
- * and afterwards: no two sockets ever have the same one.
+ * which can't fault, and what was read counts only if the memory looks like the listener before and
+ * afterwards: by its cookie, its state and its network namespace. No other socket has the cookie.
+ * But if the kernel gives the freed memory to a process, that process may forge a listener there:
+ * it knows the cookie (SO_COOKIE) and the state. The address of the namespace is secret, but may be
+ * left over. So a row shows what the group has, and is no proof of it.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -215,10 +218,14 @@ static __always_inline __u64 group_read_cookie(struct sock *sk)
 	return (__u64)BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 }
 
+/* The network namespace of the service's listeners, once one is marked. */
+static struct net *group_net;
+
 static __always_inline bool group_is_listener(struct sock *sk, __u64 cookie)
 {
 	return group_read_cookie(sk) == cookie &&
-	       BPF_CORE_READ(sk, __sk_common.skc_state) == STATE_LISTEN;
+	       BPF_CORE_READ(sk, __sk_common.skc_state) == STATE_LISTEN &&
+	       BPF_CORE_READ(sk, __sk_common.skc_net.net) == group_net;
 }
 
 /* Reads the listener. Returns false if it has closed meanwhile. */
@@ -393,6 +400,8 @@ int mark(const __u32 *fd)
 	mark = bpf_map_lookup_elem(&marks, &at);
 	if (!mark)
 		return ERR_TOO_BIG;
+	if (!group_net)
+		group_net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
 	group_list_row(mark, at, cookie);
 	__sync_lock_test_and_set(&mark->cookie, 0);
 	mark->sk = (__u64)sk;

@@ -128,6 +128,19 @@ static void program_is_put_back(void)
 		CHECK_EQ(run_client_visit(0), workers[i % 2].pid);
 }
 
+/* What the memory of a closed listener may have in the place of an id. */
+static void number_of_no_program(void)
+{
+	const struct rpd_group_member row = {.cookie = 1, .program = 0x7fffffff};
+	struct in_force found;
+	char text[IN_FORCE_TEXT_MAX];
+
+	begin();
+	in_force_take(&row, 1, &run_service.steer, &found);
+	CHECK_EQ(found.state[0], IN_FORCE_UNKNOWN);
+	CHECK(!strcmp(in_force_describe_row(&row, 1, text), "an unknown program"));
+}
+
 /* A program that is replaced over and over is logged once. */
 static void put_back_again_and_again(void)
 {
@@ -360,6 +373,7 @@ int main(int argc, char **argv)
 	static const struct check_case cases[] = {
 	        CHECK_CASE(program_is_ours),
 	        CHECK_CASE(program_is_put_back),
+	        CHECK_CASE(number_of_no_program),
 	        CHECK_CASE(put_back_again_and_again),
 	        CHECK_CASE(detached_program),
 	        CHECK_CASE(locked_listener),
