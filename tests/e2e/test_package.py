@@ -136,6 +136,25 @@ def expect_words(refused, *texts):
         check(text in printed, f"'{text}' is missing: {refused}")
 
 
+def test_recommends(bed):
+    """The package recommends that of the library which reuseportd loads for metrics, and no other."""
+    recommended = Package(bed).field("Recommends")
+    check(re.fullmatch(r"libmicrohttpd\d+(t64)?", recommended), f"Recommends: '{recommended}'")
+
+
+def test_needrestart(bed):
+    """needrestart, which evaluates the package's file as Perl, leaves exactly reuseportd's units alone."""
+    package = Package(bed)
+    package.apt("install", package.first)
+    units = ("reuseportd@web.service", "reuseportd-attach@nginx.service", "nginx.service", "my-reuseportd@.service")
+    # As /usr/sbin/needrestart and its needrestart.conf do.
+    text = ("our %nrconf = (override_rc => {qr(^dbus) => 0}); eval do { local(@ARGV, $/) = shift; <> }; die $@ if $@;"
+            "for my $unit (@ARGV) { my $restart = 1; for my $re (keys %{$nrconf{override_rc}}) {"
+            "next unless $unit =~ /$re/; $restart = $nrconf{override_rc}->{$re}; last } print $restart }")
+    printed = bed.must("perl", "-e", text, "/etc/needrestart/conf.d/reuseportd.conf", *units)
+    equal(printed, "0011", f"whether needrestart restarts {units}")
+
+
 @timeout(240)
 def test_upgrade(bed):
     """An upgrade and a downgrade, while supervisors run that systemd has not started: they execute the new

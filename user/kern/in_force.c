@@ -14,13 +14,21 @@
 #define IN_FORCE_LOOKUPS  32
 #define IN_FORCE_HELD_MAX 16 /* children that wait for the answers of the kernel */
 
+/* A number that was read from the memory of a listener that had closed is mostly no program's. */
+static bool in_force_is_real(uint32_t program)
+{
+	return program == RPD_PROGRAM_CLASSIC || !program_is_missing(program);
+}
+
 static enum in_force_state in_force_judge(uint32_t is, uint32_t ours)
 {
 	if (is == RPD_PROGRAM_NONE)
 		return IN_FORCE_DETACHED;
 	if (!ours) /* the pin of our program is damaged */
 		return IN_FORCE_UNKNOWN;
-	return is == ours ? IN_FORCE_OURS : IN_FORCE_REPLACED;
+	if (is == ours)
+		return IN_FORCE_OURS;
+	return in_force_is_real(is) ? IN_FORCE_REPLACED : IN_FORCE_UNKNOWN;
 }
 
 void in_force_read(const struct groups *groups, const struct steer *steer, struct in_force *ret)
@@ -154,6 +162,8 @@ static const char *in_force_describe_program(uint32_t program, char buf[IN_FORCE
 		snprintf(buf, IN_FORCE_TEXT_MAX, "no program but the kernel's hash");
 	else if (program == RPD_PROGRAM_CLASSIC)
 		snprintf(buf, IN_FORCE_TEXT_MAX, "a classic BPF program");
+	else if (!in_force_is_real(program))
+		snprintf(buf, IN_FORCE_TEXT_MAX, "an unknown program");
 	else if (program_name(program, name))
 		snprintf(buf, IN_FORCE_TEXT_MAX, "another BPF program (id %u, %s)", program, name);
 	else

@@ -10,7 +10,7 @@
 #include "kern/steer.h"
 
 enum in_force_state {
-	IN_FORCE_UNKNOWN, /* it can't be seen (kern/groups.h) */
+	IN_FORCE_UNKNOWN, /* it can't be seen (kern/groups.h), or what was read is no program */
 	IN_FORCE_UNUSED,  /* no admitted listener is left in the group */
 	IN_FORCE_OURS,
 	/* Ours is not in force: */
