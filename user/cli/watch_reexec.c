@@ -12,6 +12,7 @@
 #include "cli/command_line.h"
 #include "kern/netns.h"
 #include "stream/log.h"
+#include "supervise/reaper.h"
 #include "supervise/reexec_check.h"
 
 int watch_reexec_init(struct watch_reexec *reexec, struct error *err)
@@ -67,14 +68,23 @@ static int watch_reexec_on_signal(sd_event_source *source, const struct signalfd
 	return 0;
 }
 
+static bool watch_reexec_is_metrics(uint32_t pid, void *data)
+{
+	const struct web_process *metrics = data;
+
+	return metrics->pidfd >= 0 && metrics->pid == pid;
+}
+
 void watch_reexec_start(struct watch_reexec *reexec, sd_event *loop)
 {
 	reexec->loop = loop;
+	memory_check(reaper_new(loop, watch_reexec_is_metrics, reexec->metrics, &reexec->reaper));
 	memory_check(sd_event_add_signal(loop, NULL, SIGUSR2, watch_reexec_on_signal, reexec));
 }
 
 void watch_reexec_end(struct watch_reexec *reexec)
 {
+	reaper_free(reexec->reaper);
 	reexec_check_free(reexec->check);
 	strv_free(reexec->self);
 	cleanup_close(&reexec->home);

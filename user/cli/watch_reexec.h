@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "web/web_process.h"
 
+struct reaper;
 struct reexec_check;
 
 struct watch_reexec {
@@ -17,6 +18,7 @@ struct watch_reexec {
 	sd_event *loop;
 	char **self;                /* the command line of this process */
 	struct reexec_check *check; /* in progress, or NULL */
+	struct reaper *reaper;      /* of its process, also for the program before */
 	int home;                   /* the network namespace that this process began in */
 };
 
