@@ -29,6 +29,10 @@ struct watch_reexec {
  * 0, or a negative errno with @err set. */
 int watch_reexec_init(struct watch_reexec *reexec, struct error *err);
 
+/* Before there is a loop: executes the program if @data, a watch_reexec, has got the signal. There
+ * is no service yet which the program would have to know. */
+void watch_reexec_poll(void *data);
+
 /* Handles the signal in @loop from now on. */
 void watch_reexec_start(struct watch_reexec *reexec, sd_event *loop);
 
