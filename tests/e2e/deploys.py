@@ -17,11 +17,11 @@ class Deploys(Run):
     """A service with deployments."""
 
     @classmethod
-    def of_file(cls, bed, path):
+    def of_file(cls, bed, path, *options):
         """The service of a configuration file."""
         run = cls.__new__(cls)
         run.bed, run.name = bed, SERVICE
-        run.process = bed.start(bed.binary("reuseportd"), "run", path, name="run")
+        run.process = bed.start(bed.binary("reuseportd"), "run", path, *options, name="run")
         run.process.wait_output(f"{SERVICE}: started:")
         bed.remember_pinned()
         return run

@@ -3,12 +3,14 @@
 import pathlib
 import shutil
 import signal
+import socket
 import time
 
 from harness.checks import cases, check, equal, note, wait_until
 from harness.process import FullPipe, read_log
 from harness.servers import Gunicorn, Haproxy, Nginx, Worker, Workers, children
 from harness.traffic import Place, fewer, wait_for_load
+from webs import listener_inode
 
 WORKERS = 8
 
@@ -335,6 +337,23 @@ def test_full_log_pipe(bed):
     equal(watch.stop(), 0, "exit status")
 
 
+def test_metrics_address_in_use(bed):
+    """A watcher of a service that is attached already, as after a re-exec, goes on without its metrics while another
+    process has their address. A new service is not attached then."""
+    Workers(bed)
+    other = socket.create_server(("127.0.0.1", 9464))
+    watch = ("attach", "--watch", "--workers", WORKERS, "--metrics", "127.0.0.1:9464")
+    result = bed.reuseportd(*watch, status=1)
+    check("in use" in result.err, f"{result}")
+    bed.reuseportd("attach", "--workers", WORKERS)
+    process = bed.start(bed.binary("reuseportd"), *watch, name="watch")
+    process.wait_output(": watching")
+    process.wait_output("in use")
+    other.close()
+    wait_until(lambda: listener_inode(9464), "the metrics are served", 30)
+    equal(process.stop(), 0, "exit status")
+
+
 def test_executed_again(bed):
     """SIGUSR2, as after an upgrade: the watcher executes the program file again, with the same pid, and leaves
     no child; steering goes on. A file that is not reuseportd is refused, and the watch goes on."""
@@ -346,8 +365,11 @@ def test_executed_again(bed):
     watch.wait_output("watching")
     bed.remember_pinned()
     load = bed.start_load("-c", 8, "--rate", 200)
+    listener = listener_inode(9464)
+    check(listener, "no listener for the metrics")
     watch.kill(signal.SIGUSR2)
     wait_until(lambda: watch.output().count(": watching") == 2, "it was executed again")
+    equal(listener_inode(9464), listener, "the listener is the same")
     wait_until(lambda: len(children(watch.pid)) == 1, "the only child serves the metrics")
     program.unlink()
     program.write_text("#!/bin/sh\necho reuseportd ABI 1\n")

@@ -16,7 +16,7 @@ from webs import (API, LISTEN, SERVICE, TOKEN, ask, of_command, start, stop, tok
 
 HEADERS = {
     "Content-Security-Policy":
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Connection": "close"}
 
@@ -207,7 +207,7 @@ def test_locked(bed):
 @cases("name", "empty", "none", "port", "v6", "origin", "null")
 def test_foreign(bed, case):
     """Requests of pages of other sites are refused, by Host and by Origin; Prometheus and load
-    balancers may use any name."""
+    balancers need no Host, and may use any name if they can be other hosts."""
     headers = {"name": {"Host": "evil.example:9465"}, "empty": {"Host": ""}, "none": {},
                "port": {"Host": "127.0.0.1:x"}, "v6": {"Host": "[::1"},
                "origin": {"Host": LISTEN, "Origin": "http://evil.example"},
@@ -223,12 +223,16 @@ def test_foreign(bed, case):
             return int(client.makefile("rb").readline().split()[1])
     for path in ("/", API):
         check(status(path) in (403, 400 if case == "empty" else 403), f"{path}: {status(path)}")
-    for path in ("/metrics", "/live"):
-        check(status(path) == 200 or case == "empty", f"{path}: {status(path)}")
+    for path in ("/metrics", "/live", "/ready"):
+        check(status(path) in ((200, 503) if case == "none" else (403, 400)), f"{path}: {status(path)}")
     for host in (LISTEN, "localhost:1", "127.0.0.1", "[::1]:9465", "LOCALHOST"):
         equal(ask(API, Host=host).status, 200, host)
     for origin in (f"http://{LISTEN}", f"https://{LISTEN}"):
         equal(ask(API, Origin=origin).status, 200, origin)
+    stop(web)
+    web = start(bed, "--token-file", token_file(bed), address="0.0.0.0:9465")
+    for path in ("/metrics", "/live"):
+        check(status(path) == (403 if "Origin" in headers else 200) or case == "empty", f"{path}: {status(path)}")
     stop(web)
     web = start(bed, "--host", "ops.example")
     equal((ask(API, Host="Ops.example:80").status, ask(API, Host="www.example").status), (200, 403),
@@ -258,6 +262,29 @@ def test_refused_options(bed):
     check("other users" in result.err, f"{result}")
     result = bed.reuseportd("run", "--workers", 1, "--web-admin", "--", "true", status=2)
     check("--web" in result.err, f"{result}")
+
+
+PASS_LISTENER = """
+import os, socket, sys
+listener = socket.create_server((sys.argv[1], 9465))
+os.dup2(os.dup(listener.fileno()), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_passed_listener(bed):
+    """A listener that systemd passes is served, unless it is open to other hosts and --listen names an address
+    that is not: then clients would not need the token."""
+    def command(address):
+        return ("/usr/bin/python3", "-c", PASS_LISTENER, address, bed.binary("reuseportd"), "web", "--listen", LISTEN)
+    result = bed.run(*command("0.0.0.0"), deadline=30)
+    equal(result.code, 1, f"{result}")
+    check("other hosts can reach the listener" in result.err, f"{result}")
+    web = bed.start(*command("127.0.0.1"), name="web")
+    web.wait_output("serving ")
+    equal(ask("/live").status, 200, "status")
+    stop(web)
 
 
 def test_remote(bed):

@@ -2,19 +2,21 @@
 """The actions of the HTTP server, which only clients that may act can ask for; and the server of a
 service of `run`."""
 import contextlib
+import fcntl
 import http.client
 import json
 import os
 import pathlib
 import signal
 import socket
+import time
 
 from deploys import Deploys
 from harness.checks import check, equal, timeless, wait_until
 from harness.network import PORT
-from harness.servers import Workers
+from harness.servers import Workers, children
 from runs import SERVICE as RUN, worker_command
-from webs import (API, LISTEN, SERVICE, TOKEN, act, ask, of_command, start, states, stop, token_file,
+from webs import (API, LISTEN, SERVICE, TOKEN, act, ask, listener_inode, of_command, start, states, stop, token_file,
                   wait_equal)
 
 
@@ -135,6 +137,26 @@ def test_unix_socket(bed):
     stop(web)
 
 
+def test_unix_socket_of_another(bed):
+    """A server takes no path while another one takes it, and removes no socket of another process."""
+    path = bed.dir / "web.sock"
+    with open(f"{path}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = bed.run(bed.binary("reuseportd"), "web", "--listen", f"unix:{path}", deadline=30)
+        equal(result.code, 1, f"{result}")
+        check("in use" in result.err, f"{result}")
+    web = start(bed, address=f"unix:{path}")
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        stop(web)
+        check(path.exists(), "the other socket was removed")
+    web = start(bed, address=f"unix:{path}")
+    stop(web)
+    check(not path.exists(), "the socket is left")
+
+
 def test_rights(bed):
     """The process that clients reach has few rights; the one that acts is another, and each ends
     with the other."""
@@ -144,27 +166,54 @@ def test_rights(bed):
         lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
         return int(next(line.split()[1] for line in lines if line.startswith("CapPrm")), 16)
 
-    def children():
-        return [int(pid) for pid in
-                pathlib.Path(f"/proc/{web.pid}/task/{web.pid}/children").read_text().split()]
     equal(capabilities(web.pid) & 0x3ffb, 0, "capabilities beyond those of a look")
-    [helper] = children()
+    [helper] = children(web.pid)
     check(capabilities(helper) & 0x3ffb, "capabilities of the process that acts")
     sockets = [os.readlink(path) for path in pathlib.Path(f"/proc/{helper}/fd").iterdir()]
     equal(sum(name.startswith("socket:") for name in sockets), 1, f"sockets of {sockets}")
     for number in (signal.SIGTERM, signal.SIGINT):  # as systemd and a terminal send them, to both
         os.kill(helper, number)
         equal(act("pause", {}).status, 409, f"it still answers after {number}")
-        equal(children(), [helper], f"the process that acts after {number}")
+        equal(children(web.pid), [helper], f"the process that acts after {number}")
     os.kill(helper, signal.SIGKILL)
     equal(web.wait(), 1, "exit status without the process that acts")
     check("carries out actions has ended" in web.output(), web.output())
     web = start(bed, "--admin", "--token-file", token_file(bed))
-    [helper] = children()
+    [helper] = children(web.pid)
     web.kill(signal.SIGKILL)
     web.wait()
     wait_until(lambda: not pathlib.Path(f"/proc/{helper}").exists() or
                "State:\tZ" in pathlib.Path(f"/proc/{helper}/status").read_text(), "it ends as well", 30)
+
+
+def test_unanswered_actions(bed):
+    """A client whose action does not end in time, and one whose server ends, get an answer that says so."""
+    Workers(bed, 2)
+    bed.reuseportd("attach", "--workers", 2)
+    web = start(bed, "--admin", "--token-file", token_file(bed))
+    [helper] = children(web.pid)
+    os.kill(helper, signal.SIGSTOP)
+
+    def asked(delay):
+        """A connection that has asked for an action, with the body after the head."""
+        client = socket.create_connection(("127.0.0.1", 9465))
+        client.settimeout(30)
+        client.sendall(f"POST {API}/{SERVICE}/drain HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+                       "Content-Type: application/json\r\nContent-Length: 14\r\n\r\n".encode())
+        until = time.monotonic() + delay
+        wait_until(lambda: time.monotonic() >= until, "the head was sent")
+        client.sendall(b'{"slots": [0]}')
+        return client
+    with asked(2) as client:
+        answer = client.makefile().read()
+    check(" 504 " in answer.splitlines()[0] and "it goes on" in answer, f"late body: {answer}")
+    with asked(0) as client:
+        equal(ask("/live").status, 200, "a later request")  # so the action was asked for
+        web.kill(signal.SIGTERM)
+        answer = client.makefile().read()
+    check(" 503 " in answer.splitlines()[0] and "the server ends" in answer, f"end of the server: {answer}")
+    equal(web.wait(), 0, "exit status")
+    os.kill(helper, signal.SIGCONT)
 
 
 def test_run(bed):
@@ -188,6 +237,7 @@ def test_run(bed):
     wait_until(lambda: get("/rollout").json()["outcome"] == "aborted", "the page shows it", 30)
     check("abort by token" in [e["text"] for e in of_command(bed, "events", RUN)], "event")
     equal(act("promote", {"full": True}, service=RUN).status, 409, "no deployment is under way")
+    check("promote by token" not in [e["text"] for e in of_command(bed, "events", RUN)], "event of a refused action")
     for path in (API, f"{API}/{RUN}", f"{API}/{RUN}/events", f"{API}/{RUN}/rollout", "/metrics", "/ready"):
         answer = ask(path, Authorization=f"Bearer {TOKEN}")
         check(answer.status == 200 and secret not in answer.body, f"{path}: {answer}")
@@ -245,6 +295,7 @@ def test_configuration_file(bed):
     write(f"web = unix:{bed.dir}/web.sock\nweb-admin = yes", "")
     run = Deploys.of_file(bed, path)
     address = f"unix:{bed.dir}/web.sock"
+    run.process.wait_output("other: started:")
     wait_until(lambda: len(ask(API, address=address).json()["services"]) == 2, "both services", 30)
     run.process.kill(signal.SIGUSR2)
     run.process.wait_output("re-exec of")
@@ -259,9 +310,68 @@ def test_configuration_file(bed):
     check("only root may serve" in result.err, f"{result}")
 
 
-def reached(address):
+def test_executed_again(bed):
+    """SIGUSR2: the new program goes on with the listeners, so that nobody can take their addresses
+    meanwhile. A program that can't be executed, and one without --web, leave no listener behind."""
+    path = bed.dir / "web.conf"
+    section = f"[service web]\ncommand = {bed.binary('worker')} --port {PORT} --no-reuseport\nworkers = 1\n"
+    path.write_text(f"{section}web = {LISTEN}\n")
+    run = Deploys.of_file(bed, path, "--metrics", "127.0.0.1:9464")
+
+    def execute(n):
+        run.process.kill(signal.SIGUSR2)
+        wait_until(lambda: run.log().count(": started:") == n + 1, "the service goes on", 30)
+        wait_until(lambda: reached("127.0.0.1:9464", "/metrics"), "the metrics are back", 30)
+    wait_until(lambda: reached(LISTEN), "the server answers", 30)
+    before = [listener_inode(port) for port in (9464, 9465)]
+    check(all(before), f"listeners {before}")
+    for n in (1, 2):
+        execute(n)
+        wait_until(lambda: reached(LISTEN), "the page is back", 30)
+        equal([listener_inode(port) for port in (9464, 9465)], before, "listeners")
+    environment = pathlib.Path(f"/proc/{run.workers()[0]['pid']}/environ").read_text()
+    check("LISTENER" not in environment, environment)
+    path.write_text(section)
+    execute(3)
+    wait_until(lambda: listener_inode(9465) is None, "the listener of the page is closed", 30)
+    equal(listener_inode(9464), before[0], "listener of the metrics")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_faulty_settings(bed):
+    """Supervision matters more than the page: a new supervisor that finds faulty settings of the page
+    says so, and goes on without it."""
+    path, token = bed.dir / "web.conf", token_file(bed)
+    section = f"[service {{}}]\ncommand = {bed.binary('worker')} --port {{}} --no-reuseport\nworkers = 1\n"
+    web = f"web = {LISTEN}\nweb-admin = yes\nweb-token-file = {token}\n"
+
+    def write(other=""):
+        path.write_text(f"{section.format('web', PORT)}{web}{section.format('other', PORT + 1)}{other}")
+    write()
+    run = Deploys.of_file(bed, path)
+    run.process.wait_output("other: started:")
+    wait_until(lambda: reached(LISTEN), "the server answers", 30)
+
+    def execute(n, is_served):
+        run.process.kill(signal.SIGUSR2)
+        wait_until(lambda: run.log().count("is taken over") == 2 * n, "the workers are taken over", 30)
+        wait_until(lambda: run.log().count(": started:") == 2 * n + 2, "both services go on", 30)
+        wait_until(lambda: reached(LISTEN) == is_served, f"served: {is_served}", 30)
+    token.chmod(0o644)
+    execute(1, False)
+    run.process.wait_output("can't serve the page: other users may read")
+    token.chmod(0o600)
+    execute(2, True)
+    write("web = 127.0.0.1:9466\n")
+    execute(3, False)
+    run.process.wait_output("can't serve the page: services 'web' and 'other' have different settings")
+    bed.reuseportd("stop", "other")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def reached(address, path="/live"):
     with contextlib.suppress(OSError):
-        return ask("/live", address=address).status == 200
+        return ask(path, address=address).status == 200
     return False
 
 

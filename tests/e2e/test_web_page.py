@@ -169,6 +169,17 @@ def check_readable(page):
         check(want in named, f"{want} is not in the accessibility tree")
 
 
+# Notes the method of each request, and whether it has the token.
+NOTE_REQUESTS = """
+window.requests = [];
+const real = window.fetch;
+window.fetch = (url, options) => {
+    window.requests.push(`${options.method ?? 'GET'} ${'Authorization' in options.headers}`);
+    return real(url, options);
+};
+"""
+
+
 def check_refused(page):
     """Without the token, and with another one, the page can't change anything."""
     browser = page.browser
@@ -207,6 +218,7 @@ def check_keyboard(page):
     page.open()
     browser.wait("return document.querySelector('#token')?.checkVisibility()",
                  what="the page asks for the token")
+    browser.run(NOTE_REQUESTS)
     browser.press("tab")
     equal(browser.run("return document.activeElement.textContent.startsWith('Skip to')"), True,
           "the first element is a skip link")
@@ -232,6 +244,7 @@ def check_keyboard(page):
     browser.wait_text(".events tbody tr", "token")
     browser.wait_text(button, "Resume")
     wait_cell(browser, 0, "target", "0.0")
+    equal(set(browser.run("return requests")), {"GET false", "POST true"}, "requests with the token")
     equal(browser.run("return localStorage.length + sessionStorage.length + document.cookie.length"),
           0, "what the browser keeps")
 
@@ -318,6 +331,25 @@ def check_unreachable(page):
     page.wait_said("The page is current again.")
 
 
+def check_guarded(page):
+    """A server whose looks need the token, too: the page asks for it, and does not send the one that it
+    has for actions, as another user may have taken the address."""
+    browser = page.browser
+    webs.stop(page.web)
+    browser.wait_text("#trouble", "can't be reached")
+    browser.run(NOTE_REQUESTS)
+    web = webs.start(page.bed, "--token-file", webs.token_file(page.bed), address="0.0.0.0:9465")
+    browser.wait_text("#trouble", "The server needs a token.")
+    equal(set(browser.run("return requests")), {"GET false"}, "requests with the token")
+    for token, text in (("wrong", "The server refuses this token."), (webs.TOKEN, "")):
+        browser.click("#token")
+        browser.press(*token, "enter")
+        browser.wait_text("#trouble" if text else "#link", text or "live")
+    webs.stop(web)
+    page.start_web()
+    page.open()
+
+
 def check_hidden(page):
     """A hidden page asks nothing."""
     browser = page.browser
@@ -385,6 +417,7 @@ def test_page(bed):
         check_deployment(page)
         check_supervisor(page)
         check_unreachable(page)
+        check_guarded(page)
         check_hidden(page)
         check_no_script(page)
         check_many(page)

@@ -204,20 +204,24 @@ int cmd_attach(struct invocation *i, struct error *err)
 	_cleanup_service_ struct service service;
 	_cleanup_free_ char *notes = NULL;
 	char name[RPD_LABEL_MAX];
-	bool deals_so;
+	bool is_attached, deals_so = false;
 	int r = cmd_attach_check_input(i, err);
 
 	service_init(&service);
-	web_process_init(&metrics);
+	web_process_init(&metrics, served.name);
 	if (r == 0 && i->watch)
 		r = watch_check(err);
-	if (r == 0 && i->listen.family)
+	is_attached = r == 0 && cmd_attach_find_attached(i, name, &deals_so);
+	/* To go on with a service matters more than its metrics. */
+	if (is_attached && i->watch && i->listen.family)
+		web_process_bind_later(&metrics, &served);
+	else if (r == 0 && i->listen.family)
 		r = web_process_bind(&metrics, &served, err);
 	if (r == 0 && i->watch)
 		r = watch_reexec_init(&reexec, err);
 	if (r < 0)
 		return r;
-	if (cmd_attach_find_attached(i, name, &deals_so)) {
+	if (is_attached) {
 		r = cmd_attach_to_attached(i, name, deals_so, &reexec, err);
 		if (r != 0)
 			return r < 0 ? r : 0;

@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/command_line.h"
 #include "service/service.h"
+#include "stream/log.h"
 #include "supervise/supervisors.h"
 #include "web/web_process.h"
 
@@ -41,8 +42,8 @@ struct cmd_run_servers {
 static void cmd_run_init_servers(struct cmd_run_servers *servers)
 {
 	memset(servers->served, 0, sizeof(servers->served));
-	for (size_t s = 0; s < ARRAY_SIZE(servers->processes); s++)
-		web_process_init(&servers->processes[s]);
+	web_process_init(&servers->processes[0], "metrics");
+	web_process_init(&servers->processes[1], "web");
 }
 
 static void cmd_run_end_servers(struct cmd_run_servers *servers)
@@ -59,12 +60,12 @@ static void cmd_run_start_servers(sd_event *loop, void *data)
 		web_process_start(loop, &servers->processes[s]);
 }
 
-static void cmd_run_kill_servers(void *data)
+static void cmd_run_pass_servers(void *data)
 {
 	struct cmd_run_servers *servers = data;
 
 	for (size_t s = 0; s < ARRAY_SIZE(servers->processes); s++)
-		web_process_kill(&servers->processes[s]);
+		web_process_pass(&servers->processes[s]);
 }
 
 static bool cmd_run_is_same(const char *a, const char *b)
@@ -125,15 +126,28 @@ static int cmd_run_set_web(struct cmd_run_servers *servers, const struct run_con
 	return 0;
 }
 
+/* Settings of the page; *servers has them if they are good. */
+static int cmd_run_read_web(struct cmd_run_servers *servers, const struct load_result *loaded,
+                            struct error *err)
+{
+	const struct run_config *web = NULL;
+	int r = cmd_run_find_web(loaded, &web, err);
+
+	return r == 0 && web ? cmd_run_set_web(servers, web, err) : r;
+}
+
+/* A process that takes services over goes on without a server: supervision matters more. */
 static int cmd_run_bind_servers(struct cmd_run_servers *servers, const struct invocation *i,
                                 const struct load_result *loaded, struct error *err)
 {
 	const bool later = cmd_run_finds_service(loaded);
-	const struct run_config *web = NULL;
-	int r = cmd_run_find_web(loaded, &web, err);
+	int r = cmd_run_read_web(servers, loaded, err);
 
-	if (r == 0 && web)
-		r = cmd_run_set_web(servers, web, err);
+	if (r < 0 && later) {
+		log_line("reuseportd: can't serve the page: %s", err->text);
+		servers->served[1] = (struct web_process_command){};
+		r = 0;
+	}
 	servers->served[0] = (struct web_process_command){
 	        .name = "metrics", .what = "the metrics", .address.tcp = i->listen};
 	for (size_t s = 0; r == 0 && s < ARRAY_SIZE(servers->processes); s++) {
@@ -152,7 +166,7 @@ int cmd_run(struct invocation *i, struct error *err)
 	_cleanup_servers_ struct cmd_run_servers servers;
 	const struct supervisors_companion companion = {
 	        .start = cmd_run_start_servers,
-	        .kill = cmd_run_kill_servers,
+	        .pass = cmd_run_pass_servers,
 	        .data = &servers,
 	};
 	_cleanup_load_result_ struct load_result loaded = {};

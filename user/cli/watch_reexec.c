@@ -34,7 +34,7 @@ int watch_reexec_init(struct watch_reexec *reexec, struct error *err)
 	return r < 0 ? r : command_line_read_own(&reexec->self, err);
 }
 
-/* All descriptors are close-on-exec. */
+/* All descriptors are close-on-exec, except the listener of the metrics. */
 static void watch_reexec_execute(struct watch_reexec *reexec)
 {
 	_cleanup_close_ int here = -1;
@@ -45,7 +45,7 @@ static void watch_reexec_execute(struct watch_reexec *reexec)
 		log_line("reuseportd: re-exec refused: %s", err.text);
 		return;
 	}
-	web_process_kill(reexec->metrics);
+	web_process_pass(reexec->metrics);
 	execvp(reexec->self[0], reexec->self);
 	log_line("reuseportd: can't execute %s: %s; this process goes on", reexec->self[0],
 	         strerror(errno));

@@ -51,7 +51,6 @@ static int web_action_ask_supervisor(const struct action *action, struct error *
 
 	if (r < 0)
 		return r;
-	web_action_note(action);
 	request = ask_supervisor_new_request(&i, request_action_name(asked->kind));
 	if (asked->full)
 		json_build_flag(request, "full", true);
@@ -61,6 +60,8 @@ static int web_action_ask_supervisor(const struct action *action, struct error *
 		json_build_text(request, "to", asked->to);
 	r = ask_supervisor_deploy(&i, supervised.service, request, &deployment, err);
 	json_object_put(deployment);
+	if (r == 0)
+		web_action_note(action);
 	return r;
 }
 

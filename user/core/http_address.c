@@ -18,6 +18,12 @@ bool http_address_is_local(const struct http_address *address)
 	return address->path[0] || endpoint_is_loopback(&address->tcp);
 }
 
+bool http_address_equal(const struct http_address *a, const struct http_address *b)
+{
+	return a->tcp.family == b->tcp.family && a->tcp.port == b->tcp.port &&
+	       !memcmp(a->tcp.addr, b->tcp.addr, sizeof(a->tcp.addr)) && !strcmp(a->path, b->path);
+}
+
 const char *http_address_check(const struct http_address *address, bool admin,
                                const char *token_file)
 {

@@ -23,6 +23,9 @@ bool http_address_is_set(const struct http_address *address);
 /* Whether no other host can reach it. */
 bool http_address_is_local(const struct http_address *address);
 
+/* Whether they are the same. */
+bool http_address_equal(const struct http_address *a, const struct http_address *b);
+
 /* What is missing to serve there: other hosts need a token, and so do actions, except on a Unix
  * socket. @token_file: NULL = none. NULL = nothing. */
 const char *http_address_check(const struct http_address *address, bool admin,

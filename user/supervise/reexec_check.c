@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -17,8 +18,9 @@
 #include "base/cleanup.h"
 #include <reuseportd/abi.h>
 
-#define REEXEC_CHECK_US   1000000
-#define REEXEC_CHECK_SIZE 64 /* of an answer */
+#define REEXEC_CHECK_US      1000000
+#define REEXEC_CHECK_KILL_MS 1000 /* root may hold the process by ptrace() */
+#define REEXEC_CHECK_SIZE    64   /* of an answer */
 
 struct reexec_check {
 	reexec_check_done done;
@@ -35,8 +37,14 @@ void reexec_check_free(struct reexec_check *check)
 		return;
 	sd_event_source_disable_unref(check->on_output);
 	sd_event_source_disable_unref(check->timer);
-	if (check->pidfd >= 0)
+	if (check->pidfd >= 0) {
+		struct pollfd end = {.fd = check->pidfd, .events = POLLIN};
+
+		/* Before an exec(), after which nobody may know of the process. */
 		pidfd_send_signal(check->pidfd, SIGKILL, NULL, 0);
+		poll(&end, 1, REEXEC_CHECK_KILL_MS);
+		waitid(P_PIDFD, check->pidfd, &(siginfo_t){}, WEXITED | WNOHANG);
+	}
 	cleanup_close(&check->pidfd);
 	cleanup_close(&check->out);
 	free(check);

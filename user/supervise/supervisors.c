@@ -106,14 +106,15 @@ static void supervisors_open_notify(struct supervisors *all)
 	}
 }
 
-/* All descriptors are close-on-exec; the new process takes over the services. */
+/* All descriptors are close-on-exec, except what the companion passes. The new process takes over
+ * the services. */
 static void supervisors_reexec(struct supervisors *all)
 {
 	int failure;
 
 	log_line("reuseportd: re-exec of %s", all->self[0]);
 	if (all->companion_runs)
-		all->companion->kill(all->companion->data);
+		all->companion->pass(all->companion->data);
 	supervisors_close_notify(all);
 	file_limit_restore();
 	working_dir_follow(); /* so that $PWD still names the working directory */

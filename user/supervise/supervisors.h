@@ -15,8 +15,8 @@ struct supervisors_companion {
 	 * again if a re-exec has failed. */
 	void (*start)(sd_event *loop, void *data);
 	/* Called before a re-exec, after which this process does not know of the child. Kills and
-	 * reaps it. */
-	void (*kill)(void *data);
+	 * reaps it, and passes what the next program needs. */
+	void (*pass)(void *data);
 	void *data;
 };
 

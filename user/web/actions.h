@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Actions: changes that clients ask for. The process that serves HTTP has no right to make them; a
- * second process, which keeps its rights, reads what to do from a socket, checks all of it again,
- * and carries out each action in a child. It knows a closed list of actions (core/request.h).
+ * Actions: changes that clients ask for. The process that serves HTTP has given up most of its
+ * rights; a second process, which keeps them, reads what to do from a socket, checks all of it
+ * again, and carries out each action in a child. It knows a closed list of actions
+ * (core/request.h). This is no sandbox: the first process keeps uid 0 and capabilities that would
+ * be enough.
  *
  * A connection is suspended while its action is under way, so no client waits for another one's.
  */

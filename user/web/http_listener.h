@@ -12,5 +12,10 @@
  */
 int http_listener_open(const struct http_address *address, const char *what, struct error *err);
 
-/* Removes the Unix socket; nothing happens for other addresses. */
+/* Reads the address of the listener @fd: an abstract Unix socket has a path that begins with "@".
+ * Returns 0, or a negative errno if it is no listener for TCP or a Unix socket. */
+int http_listener_read(int fd, struct http_address *ret);
+
+/* Removes the Unix socket, after it was closed, unless another process listens there; nothing
+ * happens for other addresses. */
 void http_listener_remove(const struct http_address *address);

@@ -126,13 +126,19 @@ static enum MHD_Result http_request_take_query(struct http_server *server,
 
 /* --- actions */
 
+static struct http_client *http_request_peer(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+	        http.get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
 /* Whether the client may act: sets @client->by. */
 static bool http_request_may_act(const struct http_server *server,
                                  struct MHD_Connection *connection, struct action_client *client)
 {
-	const union MHD_ConnectionInfo *info =
-	        http.get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	const struct http_client *peer = info ? info->socket_context : NULL;
+	const struct http_client *peer = http_request_peer(connection);
 
 	if (guard_has_token(http_request_header(connection, MHD_HTTP_HEADER_AUTHORIZATION),
 	                    &server->settings->token))
@@ -222,12 +228,26 @@ enum MHD_Result http_request_continue(struct http_server *server, struct action_
 		*n = 0;
 		return MHD_YES;
 	}
-	if (!client->status)
+	if (!client->status) {
+		struct http_client *peer = http_request_peer(client->connection);
+
+		if (peer) /* the body may have come late */
+			http_clients_note_request(peer, clock_ns(CLOCK_MONOTONIC));
 		actions_ask(&server->actions, client);
+	}
 	return client->status ? http_request_answer_action(client) : MHD_YES;
 }
 
 /* --- all requests */
+
+/* Programs send any Host, or none, for an open route. On a loopback address, it may be a browser
+ * that was led there by a name of another site. */
+static bool http_request_allows_host(const struct http_settings *settings,
+                                     const struct route *route, const char *host)
+{
+	return (route->is_open && (!host || !endpoint_is_loopback(&settings->address.tcp))) ||
+	       guard_allows_host(host, settings->host);
+}
 
 /* Sends a refusal, and returns true, if the client may not ask for this. */
 static bool http_request_is_foreign(const struct http_server *server,
@@ -237,12 +257,10 @@ static bool http_request_is_foreign(const struct http_server *server,
 	const struct http_settings *settings = server->settings;
 	const char *host = http_request_header(connection, MHD_HTTP_HEADER_HOST);
 
-	if (route->is_open)
-		return false;
-	if (!guard_allows_host(host, settings->host)) {
+	if (!http_request_allows_host(settings, route, host)) {
 		*ret = http_request_refuse(connection, MHD_HTTP_FORBIDDEN,
 		                           "the header Host must have an IP address, localhost or "
-		                           "the name that --host allows",
+		                           "the name that `web --host` allows",
 		                           NULL, NULL);
 		return true;
 	}
@@ -252,7 +270,8 @@ static bool http_request_is_foreign(const struct http_server *server,
 		                           NULL);
 		return true;
 	}
-	if (route->kind == ROUTE_PAGE || http_address_is_local(&settings->address) ||
+	if (route->kind == ROUTE_PAGE || route->is_open ||
+	    http_address_is_local(&settings->address) ||
 	    guard_has_token(http_request_header(connection, MHD_HTTP_HEADER_AUTHORIZATION),
 	                    &settings->token))
 		return false;

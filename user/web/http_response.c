@@ -15,7 +15,7 @@
 /* A script of the page may only ask this server, and no page of another site may show ours. */
 #define POLICY                                                                                     \
 	"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src "    \
-	"'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	"'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 static const struct {
 	const char *name, *value;

@@ -35,13 +35,15 @@ void http_server_stop(struct http_server *server)
 {
 	const bool is_bound = server->daemon || server->listener >= 0;
 
-	if (is_bound && !server->is_inherited)
-		http_listener_remove(&server->settings->address);
 	actions_stop(&server->actions);
 	answers_free(&server->answers);
-	if (server->daemon)
+	if (server->daemon) {
+		http.run(server->daemon);         /* sends what actions_stop() has answered */
 		http.stop_daemon(server->daemon); /* closes the listener */
+	}
 	cleanup_close(&server->listener);
+	if (is_bound && !server->is_inherited)
+		http_listener_remove(&server->settings->address);
 	cleanup_close(&server->lifeline);
 	cleanup_close(&server->home);
 	http_server_init(server, server->settings);
@@ -54,6 +56,8 @@ int http_server_bind(struct http_server *server, struct error *err)
 	int r = server->home < 0 ? netns_open_current(&server->home, err)
 	                         : netns_return(server->home, err);
 
+	if (r == 0 && server->listener >= 0)
+		return 0;
 	if (r == 0)
 		r = http_listener_open(&server->settings->address, server->settings->what, err);
 	if (r < 0)
@@ -77,14 +81,22 @@ int http_server_await_bind(struct http_server *server, struct error *err)
 
 int http_server_inherit(struct http_server *server, struct error *err)
 {
+	const struct http_address *wanted = &server->settings->address;
 	const int n = sd_listen_fds(true);
+	char text[HTTP_ADDRESS_TEXT_MAX];
+	struct http_address address;
 	int r;
 
 	if (n <= 0)
 		return 0;
-	if (sd_is_socket(SD_LISTEN_FDS_START, AF_UNSPEC, SOCK_STREAM, true) <= 0)
+	if (http_listener_read(SD_LISTEN_FDS_START, &address) < 0)
 		return error_set(err, -ENOTSOCK, "descriptor %d is not a listener",
 		                 SD_LISTEN_FDS_START);
+	if (http_address_is_local(wanted) && !http_address_is_local(&address))
+		return error_set(err, -EINVAL,
+		                 "other hosts can reach the listener that was passed, on %s: "
+		                 "--listen must name this address",
+		                 http_address_format(&address, text));
 	r = netns_open_current(&server->home, err);
 	if (r < 0)
 		return r;

@@ -41,8 +41,8 @@ struct http_server {
 void http_server_init(struct http_server *server, const struct http_settings *settings);
 
 /* Listens on the address. The first call must come before a service is opened, because that enters
- * the service's network namespace. After a failure it may be called again. Returns 0, or a negative
- * errno with @err set. */
+ * the service's network namespace. After a failure it may be called again. A listener that
+ * is there already is kept. Returns 0, or a negative errno with @err set. */
 int http_server_bind(struct http_server *server, struct error *err);
 
 /* The same, but waits up to a second for a server that ends at the moment. */

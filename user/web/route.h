@@ -26,7 +26,7 @@ struct route {
 	look_function *look;
 	const struct page_file *file;
 	enum request_kind action;
-	/* For programs that know no token and send any Host: Prometheus and load balancers. */
+	/* For programs that know no token: Prometheus and load balancers. */
 	bool is_open;
 };
 

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
@@ -14,8 +16,10 @@
 
 #include "base/cleanup.h"
 #include "base/memory.h"
+#include "base/parse.h"
 #include "base/signal_name.h"
 #include "web/http_library.h"
+#include "web/http_listener.h"
 #include "kern/netns.h"
 #include "kern/spawn.h"
 #include "stream/log.h"
@@ -23,22 +27,103 @@
 #define AGAIN_US 1000000
 #define KILL_MS  1000
 
+/* The descriptor of a listener, over an exec() of this process. */
+#define ENV_LISTENER "REUSEPORTD_LISTENER_"
+#define ENV_MAX      64
+
 #define FIRST_FD 3  /* as sd_listen_fds(3) has it */
 #define ARGV_MAX 16 /* more than a command line has */
 
-void web_process_init(struct web_process *process)
+static void web_process_clear(struct web_process *process)
 {
 	*process = (struct web_process){.pidfd = -1, .lifeline = -1};
 	http_server_init(&process->server, &process->settings);
+}
+
+static void web_process_forget(struct web_process *process)
+{
+	process->on_end = sd_event_source_disable_unref(process->on_end);
+	cleanup_close(&process->pidfd);
+	cleanup_close(&process->lifeline);
+	process->pidfd = process->lifeline = -1;
+}
+
+static void web_process_kill(struct web_process *process)
+{
+	if (process->pidfd >= 0) {
+		struct pollfd end = {.fd = process->pidfd, .events = POLLIN};
+
+		/* The wait has an end: root may hold the process by ptrace(). */
+		syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
+		poll(&end, 1, KILL_MS);
+		waitid(P_PIDFD, process->pidfd, &(siginfo_t){}, WEXITED | WNOHANG);
+	}
+	web_process_forget(process);
+	process->again = sd_event_source_disable_unref(process->again);
+}
+
+static void web_process_drop_listener(struct web_process *process)
+{
+	cleanup_close(&process->server.listener);
+	process->server.listener = -1;
+}
+
+static const char *web_process_env(const char *name, char buf[ENV_MAX])
+{
+	snprintf(buf, ENV_MAX, ENV_LISTENER "%s", name);
+	return buf;
+}
+
+/* --- the listener */
+
+void web_process_init(struct web_process *process, const char *name)
+{
+	char env[ENV_MAX];
+	const char *value = getenv(web_process_env(name, env));
+	struct http_address ignored;
+	long fd;
+
+	web_process_clear(process);
+	if (value && parse_long(value, STDERR_FILENO + 1, INT_MAX, &fd) == 0 &&
+	    http_listener_read((int)fd, &ignored) == 0 && fcntl((int)fd, F_SETFD, FD_CLOEXEC) == 0)
+		process->server.listener = (int)fd;
+	unsetenv(env);
+}
+
+void web_process_pass(struct web_process *process)
+{
+	char env[ENV_MAX], value[16];
+
+	web_process_kill(process);
+	if (process->server.listener < 0)
+		return;
+	snprintf(value, sizeof(value), "%d", process->server.listener);
+	setenv(web_process_env(process->command->name, env), value, true);
+	fcntl(process->server.listener, F_SETFD, 0);
+}
+
+/* After an exec() that has failed. */
+static void web_process_keep(struct web_process *process)
+{
+	char env[ENV_MAX];
+
+	unsetenv(web_process_env(process->command->name, env));
+	if (process->server.listener >= 0)
+		fcntl(process->server.listener, F_SETFD, FD_CLOEXEC);
 }
 
 static int web_process_take(struct web_process *process, const struct web_process_command *command,
                             struct error *err)
 {
 	int r = http_library_check(err);
+	struct http_address passed;
 
 	if (r < 0)
 		return r;
+	if (process->server.listener >= 0 &&
+	    (http_listener_read(process->server.listener, &passed) < 0 ||
+	     !http_address_equal(&passed, &command->address)))
+		web_process_drop_listener(process);
 	process->settings.address = command->address;
 	process->settings.what = command->what;
 	process->command = command;
@@ -123,14 +208,6 @@ static void web_process_start_again(struct web_process *process)
 	                                        AGAIN_US, 0, web_process_on_again, process));
 }
 
-static void web_process_forget(struct web_process *process)
-{
-	process->on_end = sd_event_source_disable_unref(process->on_end);
-	cleanup_close(&process->pidfd);
-	cleanup_close(&process->lifeline);
-	process->pidfd = process->lifeline = -1;
-}
-
 static int web_process_on_end(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct web_process *process = data;
@@ -176,9 +253,12 @@ void web_process_start(sd_event *loop, void *data)
 	struct web_process *process = data;
 	struct error err = {};
 
-	if (!process->command)
+	if (!process->command) {
+		web_process_drop_listener(process);
 		return;
+	}
 	process->loop = loop;
+	web_process_keep(process);
 	if (web_process_try_start(process, &err) == 0) {
 		process->failure_is_logged = false;
 		return;
@@ -190,25 +270,9 @@ void web_process_start(sd_event *loop, void *data)
 	web_process_start_again(process);
 }
 
-void web_process_kill(void *data)
-{
-	struct web_process *process = data;
-
-	if (process->pidfd >= 0) {
-		struct pollfd end = {.fd = process->pidfd, .events = POLLIN};
-
-		/* The wait has an end: root may hold the process by ptrace(). */
-		syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
-		poll(&end, 1, KILL_MS);
-		waitid(P_PIDFD, process->pidfd, &(siginfo_t){}, WEXITED | WNOHANG);
-	}
-	web_process_forget(process);
-	process->again = sd_event_source_disable_unref(process->again);
-}
-
 void web_process_end(struct web_process *process)
 {
 	web_process_kill(process);
 	http_server_stop(&process->server);
-	web_process_init(process);
+	web_process_clear(process);
 }

@@ -36,8 +36,9 @@ struct web_process {
 
 #define _cleanup_web_process_ __attribute__((cleanup(web_process_end)))
 
-/* Not started: web_process_end() may be called. */
-void web_process_init(struct web_process *process);
+/* Not started: web_process_end() may be called. Takes the listener that web_process_pass() of an
+ * earlier program has passed for the command @name. */
+void web_process_init(struct web_process *process, const char *name);
 
 /* Listens on the command's address, and checks what else can be checked before the start. The
  * command must stay valid. Must be called before a service is opened (http_server_bind()). Returns
@@ -53,8 +54,10 @@ void web_process_bind_later(struct web_process *process, const struct web_proces
  * is logged once, and tried again every second. */
 void web_process_start(sd_event *loop, void *data);
 
-/* Kills the server of @data, a web_process, and reaps it. The listener stays open. */
-void web_process_kill(void *data);
+/* To be called before an exec() of this process: kills the server, and reaps it. The listener stays
+ * open meanwhile, so that no other process can take the address. If the exec() fails,
+ * web_process_start() goes on. */
+void web_process_pass(struct web_process *process);
 
 /* Ends the server, and closes the listener. */
 void web_process_end(struct web_process *process);

@@ -425,6 +425,7 @@ const events = new Table('events', 'What happened last, the newest first', [
 // --- actions
 
 let token = ''; // only here, so a reload of the page forgets it
+let guarded = false; // whether looks need the token: it is sent only if it was given for them
 let admin = false; // whether the server takes actions
 let answered = 0;
 
@@ -689,7 +690,7 @@ const path = what => `api/v1/services/${encodeURIComponent(selected)}${what ? `/
 async function ask(url, options = {}) {
 	const headers = options.method ? {'Content-Type': 'application/json'} : {};
 
-	if (token)
+	if (token && (guarded || options.method))
 		headers.Authorization = `Bearer ${token}`;
 	const response = await fetch(url, {...options, headers, signal: AbortSignal.timeout(PATIENCE)});
 	const words = await response.text();
@@ -724,6 +725,7 @@ function report(words) {
 
 function showServices(all) {
 	admin = all.admin;
+	guarded &&= Boolean(token);
 	memory.time = all.time;
 	selected ??= all.services.find(row => !row.error)?.service ?? null;
 	showAccess();
@@ -779,6 +781,9 @@ async function lookAtService(of, gap) {
 
 function explain(why) {
 	if (why.status === 401) {
+		if (!guarded)
+			token = ''; // it was not meant for this
+		guarded = true;
 		showAccess(true);
 		return token ? 'The server refuses this token.' : 'The server needs a token.';
 	}
