@@ -14,24 +14,25 @@
 
 /* Finds the processes that have the listeners open. */
 static void in_force_rejoin_find_holders(const struct service *service,
+                                         const bool whose[RPD_ENDPOINT_MAX],
                                          const struct rpd_rejoined *rows, size_t n,
                                          struct holder **ret, size_t *ret_n)
 {
 	struct listener listeners[IN_FORCE_REJOIN_SEARCHED] = {};
+	size_t n_searched = 0;
 	struct error ignored;
 
-	if (n > IN_FORCE_REJOIN_SEARCHED)
-		n = IN_FORCE_REJOIN_SEARCHED;
-	for (size_t i = 0; i < n; i++)
-		listeners[i].inode = rows[i].inode;
+	for (size_t i = 0; i < n && n_searched < IN_FORCE_REJOIN_SEARCHED; i++)
+		if (whose[rows[i].endpoint])
+			listeners[n_searched++].inode = rows[i].inode;
 	if (service_is_run(service))
-		proc_holders_find_soon(listeners, n, ret, ret_n, &ignored);
+		proc_holders_find_soon(listeners, n_searched, ret, ret_n, &ignored);
 	else
-		proc_holders_find(listeners, n, ret, ret_n, &ignored);
+		proc_holders_find(listeners, n_searched, ret, ret_n, &ignored);
 }
 
-int in_force_rejoin(const struct service *service, struct in_force_rejoined ret[RPD_ENDPOINT_MAX],
-                    struct error *err)
+int in_force_rejoin(const struct service *service, const bool whose[RPD_ENDPOINT_MAX],
+                    struct in_force_rejoined ret[RPD_ENDPOINT_MAX], struct error *err)
 {
 	_cleanup_free_ struct rpd_rejoined *rows = NULL;
 	_cleanup_free_ struct holder *holders = NULL;
@@ -41,8 +42,7 @@ int in_force_rejoin(const struct service *service, struct in_force_rejoined ret[
 	if (r < 0)
 		return r;
 	memset(ret, 0, RPD_ENDPOINT_MAX * sizeof(*ret));
-	if (n)
-		in_force_rejoin_find_holders(service, rows, n, &holders, &n_holders);
+	in_force_rejoin_find_holders(service, whose, rows, n, &holders, &n_holders);
 	for (size_t i = 0; i < n; i++) {
 		struct in_force_rejoined *of = &ret[rows[i].endpoint];
 		size_t held;

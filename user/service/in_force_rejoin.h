@@ -3,6 +3,7 @@
  * they are. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,7 @@ struct in_force_rejoined {
 	uint32_t pid; /* a process that has one of them open; 0 = none can be seen */
 };
 
-/* @ret: by endpoint. Returns 0, or a negative errno with @err set. */
-int in_force_rejoin(const struct service *service, struct in_force_rejoined ret[RPD_ENDPOINT_MAX],
-                    struct error *err);
+/* Both by endpoint. @whose: whether to search for its processes, which takes long. Returns 0, or a
+ * negative errno with @err set. */
+int in_force_rejoin(const struct service *service, const bool whose[RPD_ENDPOINT_MAX],
+                    struct in_force_rejoined ret[RPD_ENDPOINT_MAX], struct error *err);

@@ -132,12 +132,15 @@ static int in_force_restore_rejoin(struct service *service, const struct in_forc
                                    struct in_force_restore_report *report)
 {
 	struct in_force_rejoined rejoined[RPD_ENDPOINT_MAX];
+	bool due[RPD_ENDPOINT_MAX]; /* a line that names a process */
 	struct error why;
 	int n = 0;
 
 	if (in_force_restore_is_recent(report->failed_at))
 		return 0;
-	if (in_force_rejoin(service, rejoined, &why) < 0) {
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		due[e] = !in_force_restore_is_recent(report->said_rejoined_at[e]);
+	if (in_force_rejoin(service, due, rejoined, &why) < 0) {
 		in_force_restore_say_failed(service, found, false, why.text, report);
 		report->failed_at = clock_ns(CLOCK_MONOTONIC);
 		return 0;
