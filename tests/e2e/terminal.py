@@ -14,7 +14,7 @@ from harness.checks import Failure, check, wait_until
 from harness.process import Process
 
 KEYS = {"up": "\033[A", "down": "\033[B", "page up": "\033[5~", "page down": "\033[6~",
-        "home": "\033[H", "end": "\033[F", "ctrl-c": "\x03"}
+        "home": "\033[H", "end": "\033[F", "ctrl-c": "\x03", "enter": "\r", "tab": "\t"}
 
 SEQUENCE = re.compile(r"\033(?:\[([?\d;]*)([A-Za-z])|[^\[])")
 
@@ -26,6 +26,7 @@ class Screen:
         self.cursor_shown, self.alternate = True, False
         self.frames = 0  # how often it was drawn from its upper left corner
         self.faults = []
+        self.colours = 0  # how many sequences set a colour
         self.pending = ""
         self.resize(rows, columns)
 
@@ -97,7 +98,9 @@ class Screen:
             self.clear()
         elif what in (("?25", "h"), ("?25", "l")):
             self.cursor_shown = final == "h"
-        elif final != "m":
+        elif final == "m":
+            self.colours += argument.startswith("3")
+        else:
             self.faults.append(f"unknown sequence {what}")
 
 

@@ -4,9 +4,7 @@ HTTP, and nothing remains."""
 import collections
 import concurrent.futures
 import http.client
-import json
 import os
-import pathlib
 import re
 import resource
 import signal
@@ -22,7 +20,6 @@ from harness.traffic import Place, wait_for_load
 
 SERVICE = f"worker-{PORT}"
 LISTEN = "127.0.0.1:9464"
-DASHBOARD = pathlib.Path(__file__).parent / "../../tools/grafana-dashboard.json"
 SAMPLE = re.compile(r'(\w+)\{((?:\w+="(?:[^"\\\n]|\\.)*",?)+)\} (\S+)')
 
 HISTOGRAM = "reuseportd_http_time_to_first_byte_seconds"
@@ -210,28 +207,6 @@ def test_promtool(bed):
         prepare(bed)
         result = promtool(bed, "check", "metrics", data=bed.reuseportd("metrics").out)
         equal(result.out + result.err, "", "output of promtool")
-
-
-def panels(dashboard):
-    for panel in dashboard["panels"]:
-        yield from [panel, *panel.get("panels", ())]
-
-
-def test_dashboard_promtool(bed):
-    """The dashboard uses existing metrics and valid expressions."""
-    dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
-    exprs = [target["expr"] for panel in panels(dashboard) for target in panel.get("targets", ())]
-    check(len(exprs) > 8, "the dashboard has hardly any expression")
-    set_up(bed)
-    metrics = parse(bed.reuseportd("metrics").out)
-    asked = set(re.findall(r"reuseportd_\w+", " ".join(exprs)))
-    equal(asked - set(metrics), set(), "metrics of the dashboard that don't exist")
-    plain = [expr.replace("$__rate_interval", "1m").replace("$service", SERVICE) for expr in exprs]
-    equal([expr for expr in plain if "$" in expr], [], "unknown variables")
-    rules = bed.dir / "rules.json"  # which is YAML
-    rules.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": [
-        {"record": f"panel:{i}", "expr": expr} for i, expr in enumerate(plain)]}]}))
-    promtool(bed, "check", "rules", rules)
 
 
 @cases("127.0.0.1:9464", "[::1]:9464")

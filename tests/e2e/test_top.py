@@ -14,6 +14,7 @@ from harness.bed import PINS
 from harness.checks import cases, check, equal, note, wait_until
 from harness.network import PORT
 from harness.servers import Worker, Workers
+from runs import Run, script
 from terminal import Terminal
 
 
@@ -21,6 +22,15 @@ SERVICE = f"worker-{PORT}"
 SLOT_LINE = re.compile(r"[ >] *(?P<SLOT>\d+) (?P<STATE>\S+) +(?P<VERSION>\S+) +(?P<SHARE>[\d.]+%) "
                        r"(?P<BAR>[#\u2588-\u258f]*) +(?P<RATE>\S+) +(?P<ACTIVE>\S+) +(?P<QUEUE>\S+)"
                        r" +(?P<PID>\d+) (?P<COMMAND>\S+)")
+
+# Answers every second request with status 500.
+BAD = """
+let n = 0;
+require('http').createServer((request, response) => {
+    response.statusCode = n++ % 2 ? 500 : 200;
+    response.end('no\\n');
+}).listen(%PORT%);
+"""
 
 
 def top(bed, *args, command=("top",), **options):
@@ -210,6 +220,111 @@ def test_sort_and_scroll(bed):
         terminal.press("home")
         terminal.wait_screen(lambda s: slots(s)[0] == busy == selected(s)[0],
                              "the busy worker is first")
+    expect_fits(terminal)
+
+
+def test_services(bed):
+    """Several services are listed; keys show one of them, the next one, and the list again."""
+    for i, name in enumerate(("one", "two", "three")):
+        Workers(bed, i + 2, port=PORT + i)
+        bed.reuseportd("attach", "--workers", i + 2, "--port", PORT + i, "--service", name)
+    terminal = Terminal(bed, bed.binary("reuseportd"), "top")
+    terminal.wait_text("3 services", 30)
+    lines = terminal.read_screen().lines()
+    equal([line.split()[:1] for line in lines[1:5]], [["SERVICE"], [">"], ["three"], ["two"]], "list")
+    check("8082" in lines[3] and lines[3].split()[-3:] == ["4", "4", "4"], f"line of three: {lines}")
+    for keys, head, rows in ((("j", "enter"), "three:", 4), (("n",), "two:", 3), (("tab",), "one:", 2),
+                             (("l", "end", "enter"), "two:", 3)):
+        for key in keys:
+            terminal.press(key)
+        terminal.wait_screen(lambda screen: screen.text().startswith(head), f"{keys} show {head}", 30)
+        equal(len(rows_of(terminal.read_screen())), rows, f"workers of {head}")
+    expect_fits(terminal)
+    bed.reuseportd("detach", "two")
+    terminal.wait_text("two: detached", 30)
+    terminal.wait_text("2 services", 30)
+    (PINS / "one" / "service").unlink()
+    terminal.press("home")
+    terminal.wait_text("is missing", 30)
+    terminal.press("enter")  # the reason is shown in place of the keys
+    terminal.wait_screen(lambda screen: "arrows select" not in screen.text(), "the reason", 30)
+    for key in ("x", "down", "enter"):
+        terminal.press(key)
+    terminal.wait_screen(rows_of, "the workers of three", 30)
+    terminal.press("n")
+    terminal.wait_screen(lambda screen: "arrows select" not in screen.text(), "no other service", 30)
+    check(terminal.read_screen().text().startswith("three:"), "three is still shown")
+    terminal.press("q")
+    equal(terminal.wait(), 0, "exit status")
+    expect_sane(terminal)
+    bed.reuseportd("detach", "one", "--force", status=None)
+
+
+def test_only_one_service(bed):
+    """Without another service, n says so; l lists the one."""
+    Workers(bed, 2)
+    bed.reuseportd("attach", "--workers", 2)
+    terminal = top(bed)
+    terminal.press("n")
+    terminal.wait_text("there is no other service", 30)
+    terminal.press("l")
+    terminal.wait_text("1 service", 30)
+    terminal.press("enter")
+    terminal.wait_screen(rows_of, "workers are shown", 30)
+    expect_fits(terminal)
+
+
+def test_help_and_versions(bed):
+    """`?` shows the keys, any key leaves them; `v` shows the workers of one version."""
+    Workers(bed, 4)
+    bed.reuseportd("attach", "--workers", 4)
+    bed.reuseportd("label", "1,3", "v2")
+    terminal = top(bed)
+    terminal.press("?")
+    terminal.wait_text("sort by the next column", 30)
+    expect_fits(terminal)
+    terminal.press("d")  # leaves the help, and drains nothing
+    terminal.wait_screen(lambda screen: len(rows_of(screen)) == 4, "the workers", 30)
+    expect_fits(terminal)
+    for version, slots in (("v1", ["0", "2"]), ("v2", ["1", "3"]), (None, ["0", "1", "2", "3"])):
+        terminal.press("v")
+        terminal.wait_screen(lambda screen: [row["SLOT"] for row in rows_of(screen)] == slots,
+                             f"slots of {version}", 30)
+        check(version is None or f"only version {version}: 2 workers"
+              in terminal.read_screen().text(), terminal.output())
+    terminal.press("vjd")
+    terminal.wait_screen(lambda _: state(terminal, 0) == "draining", "slot 0 is drained", 30)
+    expect_fits(terminal)
+
+
+@cases("colours", "none")
+def test_colours(bed, case):
+    """NO_COLOR turns the colours off; the words stay."""
+    Workers(bed, 2)
+    bed.reuseportd("attach", "--workers", 2)
+    terminal = Terminal(bed, "env", f"NO_COLOR={'1' if case == 'none' else ''}",
+                        bed.binary("reuseportd"), "top")
+    terminal.wait_screen(lambda screen: len(rows_of(screen)) == 2, "workers are shown", 30)
+    equal(terminal.read_screen().colours > 0, case == "colours", "colours")
+    equal([state(terminal, slot) for slot in range(2)], ["active"] * 2, "states")
+
+
+def test_http(bed):
+    """With --http: the part of errors in the last second, and the time to the first byte, in 80 columns."""
+    Run(bed, ["node", script(bed, "server.js", BAD)], "--http", workers=2)
+    terminal = Terminal(bed, bed.binary("reuseportd"), "top")
+    terminal.wait_text("REQ/S 5XX/% P99/MS", 60)
+    load = bed.start_load("-c", 2, "--rate", 100)
+    number = re.compile(r" +0 active .* ([\d.]+) +([\d.]+) +([\d.]+)$", re.MULTILINE)
+    requests, errors, time_ms = terminal.wait_screen(
+        lambda screen: (match := number.search(screen.text()))
+        and [float(group) for group in match.groups()], "slot 0 has answered", 60)
+    note(f"{requests} requests a second, {errors} % errors, p99 {time_ms} ms")
+    check(25 < errors < 75, f"{errors} % errors")
+    check(time_ms > 0, f"p99: {time_ms}")
+    load.stop()
+    terminal.wait_screen(lambda screen: re.search(r" 0 active .* - +[\d.]+$", screen.text(),
+                                                  re.MULTILINE), "no more responses", 60)
     expect_fits(terminal)
 
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* `top`: reads the status of the service each second, and drains and resumes workers by key. The
- * service is open and locked only while its status is read or changed. */
+/* `top`: reads the status of the service each second, and drains and resumes workers by key; or
+ * reads the list of the services. A service is open and locked only while it is read or changed. */
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -21,9 +21,14 @@
 #include "view/service_status.h"
 #include "cli/terminal.h"
 #include "kern/pins.h"
+#include "service/service_each.h"
+#include "view/error_share.h"
 #include "view/escape_view.h"
+#include "view/list_read.h"
+#include "view/list_view.h"
 #include "view/outcome_view.h"
 #include "view/screen.h"
+#include "view/screen_services.h"
 
 #define READ_INTERVAL_MS 1000
 #define READ_PATIENCE_MS 50 /* how long to wait for the lock: the next read is a second away */
@@ -31,8 +36,10 @@
 struct top {
 	char service[RPD_LABEL_MAX];
 	struct terminal terminal;
-	struct screen screen;
-	struct json_object *status;
+	struct screen screen, list; /* of the service, and of the list of services */
+	bool listing;               /* the list is shown */
+	bool several;               /* it began with the list: the end of a service leads there */
+	struct json_object *status, *services;
 	double read_s; /* when the status was read, CLOCK_MONOTONIC */
 	int signal_fd;
 	bool quit, detached;
@@ -43,6 +50,7 @@ static void cmd_top_free(struct top *top)
 {
 	terminal_leave(&top->terminal);
 	json_object_put(top->status);
+	json_object_put(top->services);
 	cleanup_close(&top->signal_fd);
 }
 
@@ -54,6 +62,8 @@ static int cmd_top_read_named(struct top *top, const char *name, struct error *e
 
 	if (r != SERVICE_OPEN)
 		return r;
+	if (top->status && !strcmp(top->service, json_read_text(status, "service")))
+		error_share_add(status, top->status);
 	snprintf(top->service, sizeof(top->service), "%s", json_read_text(status, "service"));
 	json_object_put(top->status);
 	escape_view(status);
@@ -62,11 +72,78 @@ static int cmd_top_read_named(struct top *top, const char *name, struct error *e
 	return 0;
 }
 
+/* Reads the list of services again. */
+static int cmd_top_read_services(struct top *top, struct error *err)
+{
+	struct json_object *services = list_view_new();
+	int r = service_each(list_read_add, services, READ_PATIENCE_MS, err);
+
+	if (r < 0) {
+		json_object_put(services);
+		return r;
+	}
+	escape_view(services);
+	json_object_put(top->services);
+	top->services = services;
+	return 0;
+}
+
+static int cmd_top_show_list(struct top *top, struct error *err)
+{
+	top->listing = true;
+	return cmd_top_read_services(top, err);
+}
+
+/* Shows service @name; if that fails, says why. */
+static bool cmd_top_show_service(struct top *top, const char *name)
+{
+	struct error why;
+	int r;
+
+	pins_set_waiting(pins_never_wait, READ_PATIENCE_MS);
+	r = cmd_top_read_named(top, name, &why);
+	if (r != SERVICE_OPEN) {
+		escape_text(top->message, sizeof(top->message), why.text, ESCAPE_LINES);
+		(top->listing ? &top->list : &top->screen)->message = top->message;
+		return false;
+	}
+	top->listing = false;
+	top->screen.note = top->screen.message = NULL;
+	top->screen.version[0] = '\0';
+	top->screen.selected = SCREEN_NO_SLOT;
+	top->screen.first = 0;
+	return true;
+}
+
+/* Shows the service after the shown one that can be read; the first follows the last. */
+static int cmd_top_show_next(struct top *top, struct error *err)
+{
+	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
+	size_t n = 0, at = 0;
+	int r = pins_list_services(&names, &n, err);
+
+	if (r < 0)
+		return r;
+	while (at < n && strcmp(names[at], top->service) <= 0)
+		at++;
+	for (size_t i = 0; i < n; i++) {
+		const char *name = names[(at + i) % n];
+
+		if (strcmp(name, top->service) != 0 && cmd_top_show_service(top, name))
+			return 0;
+	}
+	if (!top->screen.message)
+		top->screen.message = "there is no other service";
+	return 0;
+}
+
 /* Reads the status again. While another command has the lock, the old numbers stay. */
 static int cmd_top_read(struct top *top, struct error *err)
 {
 	int r;
 
+	if (top->listing)
+		return cmd_top_read_services(top, err);
 	pins_set_waiting(pins_never_wait, READ_PATIENCE_MS);
 	r = cmd_top_read_named(top, top->service, err);
 	top->screen.note = NULL;
@@ -75,6 +152,11 @@ static int cmd_top_read(struct top *top, struct error *err)
 		         clock_s(CLOCK_MONOTONIC) - top->read_s);
 		top->screen.note = top->note;
 		return 0;
+	}
+	if (r == SERVICE_NONE && top->several) {
+		snprintf(top->message, sizeof(top->message), "%s: detached", top->service);
+		top->list.message = top->message;
+		return cmd_top_show_list(top, err);
 	}
 	top->detached = r == SERVICE_NONE;
 	return r == SERVICE_NONE ? -ENOENT : r;
@@ -88,15 +170,25 @@ static void cmd_top_draw(struct top *top)
 
 	if (!out)
 		return;
-	screen_draw(out, top->status, &top->screen);
+	if (top->listing)
+		screen_services_draw(out, top->services, &top->list);
+	else
+		screen_draw(out, top->status, &top->screen);
 	if (fclose(out) == 0)
 		terminal_write(&top->terminal, text, n);
+}
+
+static void cmd_top_measure(struct top *top)
+{
+	terminal_size(&top->screen.rows, &top->screen.columns);
+	top->list.rows = top->screen.rows;
+	top->list.columns = top->screen.columns;
 }
 
 /* Sets up the terminal, at the start and after a suspension. */
 static int cmd_top_enter(struct top *top, struct error *err)
 {
-	terminal_size(&top->screen.rows, &top->screen.columns);
+	cmd_top_measure(top);
 	return terminal_enter(&top->terminal, err);
 }
 
@@ -122,55 +214,95 @@ static int cmd_top_change(struct top *top, bool drained, struct error *err)
 	return cmd_top_read(top, err);
 }
 
-static int cmd_top_on_key(struct top *top, int key, struct error *err)
+static void cmd_top_move(struct top *top, long by)
+{
+	if (top->listing)
+		screen_services_move(top->services, &top->list, by);
+	else
+		screen_move(top->status, &top->screen, by);
+}
+
+/* Whether @key moves the selection. */
+static bool cmd_top_on_arrow(struct top *top, int key)
+{
+	const long page = (long)(top->listing ? top->list.page : top->screen.page);
+	const struct {
+		int key, letter;
+		long by;
+	} moves[] = {
+	        {KEY_UP, 'k', -1},
+	        {KEY_DOWN, 'j', 1},
+	        {KEY_PAGE_UP, KEY_PAGE_UP, -page},
+	        {KEY_PAGE_DOWN, KEY_PAGE_DOWN, page},
+	        {KEY_HOME, 'g', -RPD_SLOT_MAX},
+	        {KEY_END, 'G', RPD_SLOT_MAX},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(moves); i++) {
+		if (key != moves[i].key && key != moves[i].letter)
+			continue;
+		cmd_top_move(top, moves[i].by);
+		return true;
+	}
+	return false;
+}
+
+/* A key that only the list of services has. */
+static void cmd_top_on_list_key(struct top *top, int key)
+{
+	const char *name = screen_services_selected(top->services, &top->list);
+
+	if (key == '\r' && name)
+		cmd_top_show_service(top, name);
+}
+
+/* A key that only a service has. */
+static int cmd_top_on_service_key(struct top *top, int key, struct error *err)
 {
 	struct screen *screen = &top->screen;
-	long page = screen->page;
-	int r = 0;
 
-	screen->message = NULL; /* the user has read it */
 	switch (key) {
-	case 'q':
-	case KEY_GONE:
-		top->quit = true;
-		break;
-	case 'k':
-	case KEY_UP:
-		screen_move(top->status, screen, -1);
-		break;
-	case 'j':
-	case KEY_DOWN:
-		screen_move(top->status, screen, 1);
-		break;
-	case KEY_PAGE_UP:
-		screen_move(top->status, screen, -page);
-		break;
-	case KEY_PAGE_DOWN:
-		screen_move(top->status, screen, page);
-		break;
-	case 'g':
-	case KEY_HOME:
-		screen_move(top->status, screen, -RPD_SLOT_MAX);
-		break;
-	case 'G':
-	case KEY_END:
-		screen_move(top->status, screen, RPD_SLOT_MAX);
-		break;
 	case 's':
 		screen->sort = (screen->sort + 1) % SCREEN_SORT_MAX;
-		break;
+		return 0;
 	case 'r':
 		screen->reversed = !screen->reversed;
-		break;
+		return 0;
+	case 'v':
+		screen_next_version(top->status, screen);
+		return 0;
+	case 'n':
+	case '\t':
+		return cmd_top_show_next(top, err);
+	case 'l':
+		top->several = true;
+		return cmd_top_show_list(top, err);
 	case 'd':
-		r = cmd_top_change(top, true, err);
-		break;
+		return cmd_top_change(top, true, err);
 	case 'R':
 	case 'u':
-		r = cmd_top_change(top, false, err);
-		break;
+		return cmd_top_change(top, false, err);
+	default:
+		return 0;
 	}
-	return r;
+}
+
+static int cmd_top_on_key(struct top *top, int key, struct error *err)
+{
+	struct screen *screen = top->listing ? &top->list : &top->screen;
+	const bool help = screen->help;
+
+	screen->message = NULL; /* the user has read it */
+	screen->help = key == '?' && !help;
+	if (key == 'q' || key == KEY_GONE)
+		top->quit = true;
+	else if (key == '?' || help || cmd_top_on_arrow(top, key))
+		return 0;
+	else if (top->listing)
+		cmd_top_on_list_key(top, key);
+	else
+		return cmd_top_on_service_key(top, key, err);
+	return 0;
 }
 
 /* Ctrl-Z: restores the terminal until the shell continues the process. The kernel does not stop a
@@ -196,7 +328,7 @@ static int cmd_top_on_signal(struct top *top, struct error *err)
 		return 0;
 	switch (info.ssi_signo) {
 	case SIGWINCH:
-		terminal_size(&top->screen.rows, &top->screen.columns);
+		cmd_top_measure(top);
 		terminal_clear(&top->terminal);
 		return 0;
 	case SIGTSTP:
@@ -259,6 +391,19 @@ static int cmd_top_run(struct top *top, struct error *err)
 	return r;
 }
 
+/* Reads service @name, or the only one; or the list of services if there are several. */
+static int cmd_top_begin(struct top *top, const char *name, struct error *err)
+{
+	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
+	size_t n = 0;
+	int r = name ? 0 : pins_list_services(&names, &n, err);
+
+	if (r < 0)
+		return r;
+	top->several = n > 1;
+	return n > 1 ? cmd_top_show_list(top, err) : cmd_top_read_named(top, name, err);
+}
+
 int cmd_top(struct invocation *i, struct error *err)
 {
 	_cleanup_(cmd_top_free) struct top top = {
@@ -271,10 +416,11 @@ int cmd_top(struct invocation *i, struct error *err)
 	if (r == 0)
 		r = terminal_check(err);
 	if (r == 0)
-		r = cmd_top_read_named(&top, i->service, err);
+		r = cmd_top_begin(&top, i->service, err);
 	if (r != SERVICE_OPEN)
 		return r < 0 ? r : -ENOENT;
 	top.screen.utf8 = terminal_is_utf8();
+	top.screen.colour = terminal_has_colour();
 	r = cmd_top_run(&top, err);
 	terminal_leave(&top.terminal);
 	if (!top.detached)

@@ -245,12 +245,18 @@ const struct command commands[] = {
                 .name = "top",
                 .args = "[SERVICE]",
                 .summary = "show the workers live, full-screen; drain and resume them by key",
-                .help = "Shows what `status` shows, updated every second, with a bar for "
-                        "each worker's share; the largest share is a full bar. Up and down "
-                        "(or k and j), PgUp, PgDn, Home and End select a worker. d drains "
-                        "the selected worker; R or u resumes it. s sorts by the next "
-                        "column: slot, share, rate, active or queue; r reverses the order. "
-                        "q or Ctrl-C quits.",
+                .help = "Shows what `status` shows, updated every second, with a bar for each "
+                        "worker's share; the largest share is a full bar. Up and down (or k and "
+                        "j), PgUp, PgDn, Home and End select a worker. d drains the selected "
+                        "worker; R or u resumes it. s sorts by the next column: slot, share, "
+                        "rate, active or queue; r reverses the order. v shows only the workers "
+                        "of the next version, at last all again. If there are several services, "
+                        "they are listed first, and Enter shows the selected one; n or Tab "
+                        "shows the next one, l the list. With --http, the columns 5XX/% and "
+                        "P99/MS have the percentage of the last second's responses with status "
+                        "5xx, and the 99th percentile of the time to the first byte. ? shows "
+                        "the keys; q or Ctrl-C quits. There are no colours if the environment "
+                        "variable NO_COLOR is set.",
                 .options = command_options_top,
                 .run = cmd_top,
         },

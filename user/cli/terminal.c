@@ -99,6 +99,13 @@ bool terminal_is_utf8(void)
 	return setlocale(LC_CTYPE, "") && !strcmp(nl_langinfo(CODESET), "UTF-8");
 }
 
+bool terminal_has_colour(void)
+{
+	const char *no_colour = getenv("NO_COLOR");
+
+	return !no_colour || !no_colour[0];
+}
+
 void terminal_write(const struct terminal *terminal, const char *text, size_t n)
 {
 	struct pollfd writable = {.fd = terminal->out, .events = POLLOUT};

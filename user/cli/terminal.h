@@ -50,6 +50,9 @@ void terminal_clear(const struct terminal *terminal);
 /* Whether the locale's encoding is UTF-8. */
 bool terminal_is_utf8(void);
 
+/* Whether the user wants colours: NO_COLOR is not set (no-color.org). */
+bool terminal_has_colour(void);
+
 /* Writes text. If the terminal accepts nothing for a while, for example because a connection hangs,
  * the rest is lost. A closed terminal is reported by terminal_key(). */
 void terminal_write(const struct terminal *terminal, const char *text, size_t n);

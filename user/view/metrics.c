@@ -20,8 +20,9 @@ struct metric {
 	const char *in; /* the object that has the member; NULL = the service or worker itself */
 	/* The member. The value of an array is its length, that of a text is 1. */
 	const char *key;
-	const char *labels[2]; /* members that are labels of this metric only */
-	double parts;          /* the value is divided by this; 0 = it is not */
+	/* Members that are labels of this metric only; of @in if it is set. */
+	const char *labels[2];
+	double parts; /* the value is divided by this; 0 = it is not */
 };
 
 static const struct metric service_metrics[] = {
@@ -44,6 +45,24 @@ static const struct metric service_metrics[] = {
         {"reuseportd_connections_unattributed", "gauge",
          "open connections of an unknown worker: they were open before counting began",
          .key = "unattributed_active"},
+        {"reuseportd_deployment_phase", "gauge",
+         "always 1; its labels are the phase of the deployment and the new version. A deployment "
+         "is "
+         "shown while it is under way or can be rolled back at once",
+         .in = "deployment", .key = "phase", .labels = {"new", "phase"}},
+        {"reuseportd_deployment_step", "gauge", "step of the deployment, from 1; 0: it starts",
+         .in = "deployment", .key = "step", .labels = {"new"}},
+        {"reuseportd_deployment_share_ratio", "gauge",
+         "share of new connections that the new version has", .in = "deployment", .key = "share",
+         .labels = {"new"}, .parts = 100},
+};
+
+/* What a deployment is judged by. */
+static const struct metric signal_metrics[] = {
+        {"reuseportd_deployment_evidence_ratio", "gauge",
+         "evidence that the new version is worse than the old one", .key = "evidence", .parts = 1},
+        {"reuseportd_deployment_evidence_threshold_ratio", "gauge",
+         "evidence from which on the new version is judged bad", .key = "threshold", .parts = 1},
 };
 
 static const struct metric endpoint_metrics[] = {
@@ -87,7 +106,7 @@ static const struct metric worker_metrics[] = {
 #include <reuseportd/counters.def>
 };
 
-/* A service, one of its workers or endpoints. */
+/* A service, one of its workers, endpoints, or signals of its deployment. */
 struct row {
 	struct json_object *values; /* belongs to the view */
 	const char *labels;         /* {service="...",slot="..." */
@@ -99,8 +118,8 @@ struct row {
 
 struct service_rows {
 	struct row self;
-	struct row *workers, *endpoints;
-	size_t n_workers, n_endpoints;
+	struct row *workers, *endpoints, *signals;
+	size_t n_workers, n_endpoints, n_signals;
 	char *labels; /* of all rows; a NUL ends each */
 };
 
@@ -138,12 +157,18 @@ static void metrics_write_label(FILE *out, const char *before, const char *name,
 	fputc('"', out);
 }
 
-static struct json_object *metrics_value_of(const struct metric *m, struct json_object *values)
+static struct json_object *metrics_member(const struct metric *m, struct json_object *values,
+                                          const char *key)
 {
-	return json_read_value(m->in ? json_read_value(values, m->in) : values, m->key);
+	return json_read_value(m->in ? json_read_value(values, m->in) : values, key);
 }
 
-/* Makes a row for each element of the array @key of the service. */
+static struct json_object *metrics_value_of(const struct metric *m, struct json_object *values)
+{
+	return metrics_member(m, values, m->key);
+}
+
+/* Makes a row for each element of the array @key. */
 static int metrics_make_rows(struct json_object *service, const char *key, struct row **ret,
                              size_t *ret_n)
 {
@@ -178,6 +203,7 @@ static void metrics_write_labels(FILE *out, const struct service_rows *rows, con
 	metrics_write_label(out, "{", "service", json_read_value(rows->self.values, "service"));
 	metrics_write_label(out, ",", "slot", json_read_value(row->values, "slot"));
 	metrics_write_label(out, ",", "version", json_read_value(row->values, "version"));
+	metrics_write_label(out, ",", "signal", json_read_value(row->values, "name"));
 	fputc('\0', out);
 }
 
@@ -200,6 +226,8 @@ static int metrics_label_rows(struct service_rows *rows)
 	metrics_write_labels(out, rows, &rows->self);
 	for (size_t i = 0; i < rows->n_endpoints; i++)
 		metrics_write_labels(out, rows, &rows->endpoints[i]);
+	for (size_t i = 0; i < rows->n_signals; i++)
+		metrics_write_labels(out, rows, &rows->signals[i]);
 	for (size_t i = 0; i < rows->n_workers; i++)
 		metrics_write_labels(out, rows, &rows->workers[i]);
 	failed = ferror(out);
@@ -209,6 +237,8 @@ static int metrics_label_rows(struct service_rows *rows)
 	at = metrics_take_labels(&rows->self, rows->labels);
 	for (size_t i = 0; i < rows->n_endpoints; i++)
 		at = metrics_take_labels(&rows->endpoints[i], at);
+	for (size_t i = 0; i < rows->n_signals; i++)
+		at = metrics_take_labels(&rows->signals[i], at);
 	for (size_t i = 0; i < rows->n_workers; i++)
 		at = metrics_take_labels(&rows->workers[i], at);
 	return 0;
@@ -221,6 +251,9 @@ static int metrics_fill_rows(struct service_rows *rows, struct json_object *serv
 	rows->self.values = service;
 	r = metrics_make_rows(service, "endpoints", &rows->endpoints, &rows->n_endpoints);
 	if (r == 0)
+		r = metrics_make_rows(json_read_value(service, "deployment"), "signals",
+		                      &rows->signals, &rows->n_signals);
+	if (r == 0)
 		r = metrics_make_rows(service, "workers", &rows->workers, &rows->n_workers);
 	for (size_t i = 0; r == 0 && i < rows->n_workers; i++)
 		metrics_find_values(&rows->workers[i]);
@@ -231,6 +264,7 @@ static void metrics_free_rows(struct service_rows *rows)
 {
 	free(rows->workers);
 	free(rows->endpoints);
+	free(rows->signals);
 	free(rows->labels);
 }
 
@@ -272,7 +306,7 @@ static int64_t metrics_write_sample(FILE *out, const struct metric *m, const str
 	fputs(row->labels, out);
 	for (size_t i = 0; i < ARRAY_SIZE(m->labels) && m->labels[i]; i++)
 		metrics_write_label(out, ",", m->labels[i],
-		                    json_read_value(row->values, m->labels[i]));
+		                    metrics_member(m, row->values, m->labels[i]));
 	fputs("} ", out);
 	metrics_write_value(out, value, m->parts);
 	return json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : 0;
@@ -283,13 +317,18 @@ static void metrics_write_head(FILE *out, const struct metric *m)
 	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name, m->type);
 }
 
+static void metrics_write_rows(FILE *out, const struct metric *m, const struct row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		metrics_write_sample(out, m, &rows[i], metrics_value_of(m, rows[i].values));
+}
+
 static void metrics_write_service_metric(FILE *out, const struct metric *m,
                                          const struct service_rows *rows, size_t n)
 {
 	metrics_write_head(out, m);
 	for (size_t s = 0; s < n; s++)
-		metrics_write_sample(out, m, &rows[s].self,
-		                     metrics_value_of(m, rows[s].self.values));
+		metrics_write_rows(out, m, &rows[s].self, 1);
 }
 
 static void metrics_write_endpoint_metric(FILE *out, const struct metric *m,
@@ -297,9 +336,15 @@ static void metrics_write_endpoint_metric(FILE *out, const struct metric *m,
 {
 	metrics_write_head(out, m);
 	for (size_t s = 0; s < n; s++)
-		for (size_t e = 0; e < rows[s].n_endpoints; e++)
-			metrics_write_sample(out, m, &rows[s].endpoints[e],
-			                     metrics_value_of(m, rows[s].endpoints[e].values));
+		metrics_write_rows(out, m, rows[s].endpoints, rows[s].n_endpoints);
+}
+
+static void metrics_write_signal_metric(FILE *out, const struct metric *m,
+                                        const struct service_rows *rows, size_t n)
+{
+	metrics_write_head(out, m);
+	for (size_t s = 0; s < n; s++)
+		metrics_write_rows(out, m, rows[s].signals, rows[s].n_signals);
 }
 
 /* A service counts more than its workers together: the rest reached no worker. One more sample,
@@ -351,6 +396,8 @@ static void metrics_write_all(FILE *out, const struct service_rows *rows, size_t
 		metrics_write_service_metric(out, &service_metrics[i], rows, n);
 	for (size_t i = 0; i < ARRAY_SIZE(endpoint_metrics); i++)
 		metrics_write_endpoint_metric(out, &endpoint_metrics[i], rows, n);
+	for (size_t i = 0; i < ARRAY_SIZE(signal_metrics); i++)
+		metrics_write_signal_metric(out, &signal_metrics[i], rows, n);
 	for (size_t i = 0; i < ARRAY_SIZE(worker_metrics); i++)
 		metrics_write_worker_metric(out, i, rows, n);
 	for (enum response_metric i = 0; i < RESPONSE_METRIC_MAX; i++)

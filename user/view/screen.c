@@ -6,14 +6,13 @@
 #include "base/cleanup.h"
 #include "base/json_read.h"
 #include "view/deployment_view.h"
+#include "view/screen_foot.h"
 #include "view/screen_pen.h"
 #include "view/screen_rows.h"
 #include "view/screen_workers.h"
 #include "view/status_view.h"
 
 #define HEAD_LINES 5 /* above the workers */
-#define FOOT_LINES 1 /* the keys */
-#define BLANKS     " \n"
 
 void screen_move(struct json_object *status, struct screen *screen, long by)
 {
@@ -30,6 +29,45 @@ void screen_move(struct json_object *status, struct screen *screen, long by)
 	if (at >= (long)n)
 		at = n - 1;
 	screen->selected = rows[at < 0 ? 0 : at].slot;
+}
+
+static bool screen_is_first_with(struct json_object *workers, size_t at, const char *version)
+{
+	for (size_t i = 0; i < at; i++) {
+		const char *other =
+		        json_read_text(json_object_array_get_idx(workers, i), "version");
+
+		if (other && !strcmp(other, version))
+			return false;
+	}
+	return true;
+}
+
+/* The version after @current in the order of the slots; "" after the last one. */
+static const char *screen_find_next_version(struct json_object *workers, const char *current)
+{
+	bool passed = !current[0];
+
+	for (size_t i = 0; i < json_object_array_length(workers); i++) {
+		const char *version =
+		        json_read_text(json_object_array_get_idx(workers, i), "version");
+
+		if (!version)
+			continue;
+		if (passed && screen_is_first_with(workers, i, version))
+			return version;
+		passed |= !strcmp(version, current);
+	}
+	return "";
+}
+
+void screen_next_version(struct json_object *status, struct screen *screen)
+{
+	const char *next =
+	        screen_find_next_version(json_read_value(status, "workers"), screen->version);
+
+	snprintf(screen->version, sizeof(screen->version), "%s", next);
+	screen->selected = SCREEN_NO_SLOT;
 }
 
 static void screen_draw_service(struct screen_pen *pen, struct json_object *status)
@@ -112,6 +150,9 @@ static void screen_draw_notes(struct screen_pen *pen, struct json_object *status
 	if (deployment)
 		screen_pen_print(pen, "%s  ",
 		                 deployment_view_format(deployment, text, sizeof(text)));
+	if (screen->version[0])
+		screen_pen_print(pen, "only version %s: %zu worker%s  ", screen->version, n,
+		                 n == 1 ? "" : "s");
 	if (screen->note)
 		screen_pen_print(pen, "%s  ", screen->note);
 	if (n > screen->page)
@@ -127,57 +168,23 @@ static void screen_draw_notes(struct screen_pen *pen, struct json_object *status
 	screen_pen_end_line(pen);
 }
 
-/* How many bytes of @text go into a line: broken at a blank if there is one. */
-static size_t screen_wrap(const char *text, size_t width)
+static void screen_draw_foot(struct screen_pen *pen, const struct screen *screen)
 {
-	size_t n = strlen(text), at = width;
+	char keys[128];
 
-	if (n <= width)
-		return n;
-	while (at > 0 && !strchr(BLANKS, text[at]))
-		at--;
-	return at > 0 ? at : width;
-}
-
-static const char *screen_next_line(const char *text, size_t width)
-{
-	text += screen_wrap(text, width);
-	return text + strspn(text, BLANKS);
-}
-
-static unsigned int screen_count_lines(const char *text, size_t width)
-{
-	unsigned int n = 0;
-
-	for (; *text; text = screen_next_line(text, width))
-		n++;
-	return n;
-}
-
-static void screen_draw_keys(struct screen_pen *pen, const struct screen *screen)
-{
-	screen_pen_begin_line(pen);
-	screen_pen_print(pen, "arrows select  d drain  R resume  s sort: %s%s  r reverse  q quit",
-	                 screen_rows_sort_name(screen->sort), screen->reversed ? ", reversed" : "");
-	screen_pen_end_line(pen);
-}
-
-static void screen_draw_message(struct screen_pen *pen, const char *text)
-{
-	for (; *text; text = screen_next_line(text, pen->columns)) {
-		screen_pen_begin_line(pen);
-		screen_pen_style(pen, SCREEN_PEN_BOLD);
-		screen_pen_print(pen, "%.*s", (int)screen_wrap(text, pen->columns), text);
-		screen_pen_style(pen, SCREEN_PEN_PLAIN);
-		screen_pen_end_line(pen);
-	}
+	snprintf(keys, sizeof(keys),
+	         "arrows select  d drain  R resume  s sort: %s%s  ? help  q quit",
+	         screen_rows_sort_name(screen->sort), screen->reversed ? ", reversed" : "");
+	screen_foot_draw(pen, screen, keys);
 }
 
 void screen_draw(FILE *out, struct json_object *status, struct screen *screen)
 {
-	unsigned int foot =
-	        screen->message ? screen_count_lines(screen->message, screen->columns) : FOOT_LINES;
-	struct screen_pen pen = {.out = out, .rows = screen->rows, .columns = screen->columns};
+	const unsigned int foot = screen_foot_count_lines(screen);
+	struct screen_pen pen = {.out = out,
+	                         .rows = screen->rows,
+	                         .columns = screen->columns,
+	                         .colour = screen->colour};
 	_cleanup_free_ struct screen_row *rows = NULL;
 	size_t n;
 
@@ -190,9 +197,9 @@ void screen_draw(FILE *out, struct json_object *status, struct screen *screen)
 	screen_draw_endpoints(&pen, status);
 	screen_draw_totals(&pen, status);
 	screen_draw_notes(&pen, status, screen, n);
-	screen_workers_draw(&pen, screen, rows, n);
-	if (screen->message)
-		screen_draw_message(&pen, screen->message);
+	if (screen->help)
+		screen_foot_draw_help(&pen, screen->page + 1);
 	else
-		screen_draw_keys(&pen, screen);
+		screen_workers_draw(&pen, screen, rows, n);
+	screen_draw_foot(&pen, screen);
 }

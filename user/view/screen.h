@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include <reuseportd/abi.h>
+
 enum screen_sort {
 	SCREEN_BY_SLOT,
 	SCREEN_BY_SHARE,
@@ -23,10 +25,12 @@ enum screen_sort {
 
 struct screen {
 	unsigned int rows, columns;
-	bool utf8;             /* draw bars with block characters, not with '#' */
-	enum screen_sort sort; /* slots in ascending order, numbers in descending order */
-	bool reversed;
-	int selected;        /* the slot of the selected worker, or SCREEN_NO_SLOT */
+	bool utf8;                       /* draw bars with block characters, not with '#' */
+	enum screen_sort sort;           /* slots in ascending order, numbers in descending order */
+	bool reversed, help;             /* show the help in place of the workers */
+	bool colour;                     /* the terminal may show colours */
+	char version[4 * RPD_LABEL_MAX]; /* show only workers of this version; "" = all */
+	int selected;                    /* the slot of the selected worker, or SCREEN_NO_SLOT */
 	size_t first;        /* the worker in the first line, in the order of the sort */
 	size_t page;         /* how many workers fit; set by screen_draw() */
 	const char *note;    /* about the numbers, or NULL */
@@ -36,6 +40,10 @@ struct screen {
 /* Writes the screen over the old one, from the upper left corner on, and scrolls so that the
  * selected worker is visible. No line is longer than the screen is wide. */
 void screen_draw(FILE *out, struct json_object *status, struct screen *screen);
+
+/* Shows only the workers of the next version of @status; after the last one, those of all. No
+ * worker stays selected: it may be hidden. */
+void screen_next_version(struct json_object *status, struct screen *screen);
 
 /* Moves the selection by @by workers in the order of the sort, at most to the first or last one.
  * Without a selection it begins at the first visible worker. */

@@ -32,6 +32,12 @@ void screen_pen_style(struct screen_pen *pen, const char *style)
 		fputs(style, pen->out);
 }
 
+void screen_pen_colour(struct screen_pen *pen, const char *style)
+{
+	if (pen->colour)
+		screen_pen_style(pen, style);
+}
+
 void screen_pen_print(struct screen_pen *pen, const char *format, ...)
 {
 	char text[SCREEN_PEN_TEXT_MAX];

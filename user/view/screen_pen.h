@@ -15,6 +15,7 @@ struct screen_pen {
 	unsigned int rows, columns; /* of the screen */
 	unsigned int row;           /* the current line, from 1 on; 0 = none yet */
 	unsigned int left;          /* free columns of the current line */
+	bool colour;                /* screen_pen_colour() has an effect */
 };
 
 void screen_pen_begin_line(struct screen_pen *pen);
@@ -24,6 +25,9 @@ void screen_pen_end_line(struct screen_pen *pen);
 
 /* Writes one of SCREEN_PEN_*, or another escape sequence that takes no column. */
 void screen_pen_style(struct screen_pen *pen, const char *style);
+
+/* The same for a colour. */
+void screen_pen_colour(struct screen_pen *pen, const char *style);
 
 /* Writes ASCII text. Line ends in it become spaces. */
 void screen_pen_print(struct screen_pen *pen, const char *format, ...)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/json_read.h"
@@ -26,6 +27,13 @@ const char *screen_rows_sort_key(enum screen_sort sort)
 	return sorts[sort].key;
 }
 
+static bool screen_rows_is_shown(const struct screen *screen, struct json_object *worker)
+{
+	const char *version = json_read_text(worker, "version");
+
+	return !screen->version[0] || (version && !strcmp(version, screen->version));
+}
+
 static int screen_rows_compare(const void *a, const void *b, void *data)
 {
 	const struct screen_row *x = a, *y = b;
@@ -41,16 +49,19 @@ int screen_rows_sort(struct json_object *status, const struct screen *screen,
                      struct screen_row **ret, size_t *ret_n)
 {
 	struct json_object *workers = json_read_value(status, "workers");
-	size_t n = json_object_array_length(workers);
-	struct screen_row *rows = calloc(n + 1, sizeof(*rows));
+	const size_t all = json_object_array_length(workers);
+	struct screen_row *rows = calloc(all + 1, sizeof(*rows));
+	size_t n = 0;
 
 	if (!rows)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < all; i++) {
 		struct json_object *worker = json_object_array_get_idx(workers, i);
 		struct json_object *key = json_read_value(worker, sorts[screen->sort].key);
 
-		rows[i] = (struct screen_row){
+		if (!screen_rows_is_shown(screen, worker))
+			continue;
+		rows[n++] = (struct screen_row){
 		        .worker = worker,
 		        .key = key ? json_object_get_double(key) : -1,
 		        .slot = json_read_number(worker, "slot"),

@@ -17,7 +17,8 @@ struct screen_row {
 const char *screen_rows_sort_name(enum screen_sort sort);
 const char *screen_rows_sort_key(enum screen_sort sort);
 
-/* The workers, sorted; equal ones by slot. The caller frees *ret. Returns 0 or -ENOMEM. */
+/* The workers that the user wants to see, sorted; equal ones by slot. The caller frees *ret.
+ * Returns 0 or -ENOMEM. */
 int screen_rows_sort(struct json_object *status, const struct screen *screen,
                      struct screen_row **ret, size_t *ret_n);
 

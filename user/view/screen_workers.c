@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/json_read.h"
+#include "view/error_share.h"
 
 #define CELL_MAX  64
 #define BAR_LEAST 8
@@ -40,7 +41,7 @@ static const struct {
         [COLUMN_ACTIVE] = {"ACTIVE", NULL, "active", false, 6},
         [COLUMN_QUEUE] = {"QUEUE", NULL, "queued", false, 5},
         [COLUMN_REQUESTS] = {"REQ/S", NULL, "requests_per_second", false, 7},
-        [COLUMN_ERRORS] = {"5XX", "responses", "5xx", false, 5},
+        [COLUMN_ERRORS] = {"5XX/%", NULL, ERROR_SHARE_KEY, false, 5},
         [COLUMN_TIME] = {"P99/MS", "time_to_first_byte", "p99_ms", false, 6},
         [COLUMN_PID] = {"PID", NULL, "pid", false, 5},
         [COLUMN_COMMAND] = {"COMMAND", NULL, "command", true, 7},
@@ -194,13 +195,15 @@ static void screen_workers_draw_worker(struct screen_pen *pen, const struct layo
 	screen_pen_begin_line(pen);
 	screen_pen_print(pen, selected ? ">" : " ");
 	for (enum column_id c = 0; c < COLUMN_MAX; c++) {
-		if (selected || c == COLUMN_STATE)
-			screen_pen_style(pen, selected ? SCREEN_PEN_REVERSE : state_style);
+		if (selected)
+			screen_pen_style(pen, SCREEN_PEN_REVERSE);
+		else if (c == COLUMN_STATE)
+			screen_pen_colour(pen, state_style);
 		screen_workers_format_cell(row->worker, c, text);
 		screen_workers_print_cell(pen, layout, c, text);
 		screen_pen_style(pen, SCREEN_PEN_PLAIN);
 		if (c == COLUMN_SHARE) {
-			screen_pen_style(pen, state_style);
+			screen_pen_colour(pen, state_style);
 			screen_pen_bar(pen, layout->bar, share > 0 ? share / layout->most : 0,
 			               screen->utf8);
 			screen_pen_style(pen, SCREEN_PEN_PLAIN);

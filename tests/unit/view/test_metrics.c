@@ -96,6 +96,20 @@ static void responses(void **state)
 	       "version=\"v2\"} 4\n");
 }
 
+static void deployment(void **state)
+{
+	expect("[{\"service\": \"a\", \"deployment\": {\"new\": \"v\\\"2\", \"phase\": \"paused\", "
+	       "\"step\": 1, \"share\": 5, \"signals\": ["
+	       "{\"name\": \"connect\", \"evidence\": 0.25, \"threshold\": 40}]}}]",
+	       "reuseportd_up{service=\"a\"} 1\n"
+	       "reuseportd_deployment_phase{service=\"a\",new=\"v\\\"2\",phase=\"paused\"} 1\n"
+	       "reuseportd_deployment_step{service=\"a\",new=\"v\\\"2\"} 1\n"
+	       "reuseportd_deployment_share_ratio{service=\"a\",new=\"v\\\"2\"} 0.05\n"
+	       "reuseportd_deployment_evidence_ratio{service=\"a\",signal=\"connect\"} 0.25\n"
+	       "reuseportd_deployment_evidence_threshold_ratio{service=\"a\",signal=\"connect\"} "
+	       "40\n");
+}
+
 static void escapes(void **state)
 {
 	expect("[{\"service\": \"a\", \"workers\": [{\"slot\": 0, \"version\": \"\\\"x\\\\\", "
@@ -111,10 +125,9 @@ static void escapes(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(services),
-	        cmocka_unit_test(workers),
-	        cmocka_unit_test(responses),
-	        cmocka_unit_test(escapes),
+	        cmocka_unit_test(services),   cmocka_unit_test(workers),
+	        cmocka_unit_test(responses),  cmocka_unit_test(escapes),
+	        cmocka_unit_test(deployment),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);
