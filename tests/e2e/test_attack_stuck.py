@@ -5,11 +5,12 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import re
 import signal
 import socket
 
 from harness.bed import PINS
-from harness.checks import FULL, Failure, cases, check, equal, wait_until
+from harness.checks import FULL, Failure, cases, check, equal, timeout, wait_until
 from harness.network import PORT, Client
 from harness.servers import Workers, listening_inodes
 
@@ -254,6 +255,30 @@ def test_output_outside(bed, command):
     if command == "stop":
         s.start()  # the name can be used again
         s.stop()
+
+
+@timeout(120, 180)
+@cases(full=["restart"])
+def test_output_child(bed, command):
+    """The same for a worker whose main process ends and whose child can't: the child is named, also by
+    the `stop` that comes later."""
+    worker = f"{bed.binary('worker')} --port 8090 --no-reuseport"
+    s = Supervisor(bed, f"sh -c '{worker} & exec sleep 1000 >/dev/null 2>&1'", "listen = 8090",
+                   "kill-timeout = 1s")
+    device, folder = fuse(bed)
+    pid = int(re.search(r"ready (\d+) 8090", s.process.output())[1])
+    outside = attack_as(bed, "nobody", "stuck_fifo", device, folder, f"/proc/{pid}/fd/1")
+    outside.wait_output("stuck")
+    done = bed.reuseportd(command, NOISY, 0, deadline=40)
+    check(f"pid {pid} has not ended 10 s after SIGKILL" in done.out + done.err, f"{done}")
+    done = bed.reuseportd("stop", NOISY, status=1, deadline=90)
+    check(f"pid {pid} of a worker has not ended after SIGKILL" in done.err, f"{done}")
+    check(os.path.exists(f"/proc/{pid}"), "the worker has ended")
+    s.stop(1)
+    os.kill(fuse_server(bed), signal.SIGKILL)
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the worker ends")
+    s.start()  # it removes what is left
+    s.stop()
 
 
 def test_network(bed):
