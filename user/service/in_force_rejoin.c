@@ -50,6 +50,7 @@ static void in_force_rejoin_find_holders(const struct service *service, struct i
 /* --- by the iterator */
 
 static int in_force_rejoin_by_iterator(const struct service *service,
+                                       const bool whose[RPD_ENDPOINT_MAX],
                                        struct in_force_rejoined ret[RPD_ENDPOINT_MAX],
                                        struct error *err)
 {
@@ -60,9 +61,10 @@ static int in_force_rejoin_by_iterator(const struct service *service,
 
 	if (r < 0)
 		return r;
-	for (; it.n < n && it.n < IN_FORCE_REJOIN_SEARCHED; it.n++)
-		it.listeners[it.n].inode = rows[it.n].inode;
-	if (n)
+	for (size_t i = 0; i < n && it.n < IN_FORCE_REJOIN_SEARCHED; i++)
+		if (whose[rows[i].endpoint])
+			it.listeners[it.n++].inode = rows[i].inode;
+	if (it.n)
 		in_force_rejoin_find_holders(service, &it);
 	for (size_t i = 0; i < n; i++) {
 		struct in_force_rejoined *of = &ret[rows[i].endpoint];
@@ -150,13 +152,13 @@ static void in_force_rejoin_by_processes(const struct service *service,
 	}
 }
 
-int in_force_rejoin(const struct service *service, struct in_force_rejoined ret[RPD_ENDPOINT_MAX],
-                    struct error *err)
+int in_force_rejoin(const struct service *service, const bool whose[RPD_ENDPOINT_MAX],
+                    struct in_force_rejoined ret[RPD_ENDPOINT_MAX], struct error *err)
 {
 	int r;
 
 	memset(ret, 0, RPD_ENDPOINT_MAX * sizeof(*ret));
-	r = in_force_rejoin_by_iterator(service, ret, err);
+	r = in_force_rejoin_by_iterator(service, whose, ret, err);
 	if (r < 0)
 		in_force_rejoin_by_processes(service, ret);
 	return r;

@@ -160,12 +160,15 @@ static int in_force_restore_rejoin(struct service *service, const struct in_forc
                                    struct in_force_restore_report *report)
 {
 	struct in_force_rejoined rejoined[RPD_ENDPOINT_MAX];
+	bool whose[RPD_ENDPOINT_MAX]; /* only what is said */
 	struct error why;
 	int n = 0;
 
 	if (in_force_restore_is_recent(report->failed_at))
 		return 0;
-	if (in_force_rejoin(service, rejoined, &why) < 0)
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		whose[e] = !in_force_restore_is_recent(report->said_rejoined_at[e]);
+	if (in_force_rejoin(service, whose, rejoined, &why) < 0)
 		return in_force_restore_check(service, found, rejoined, why.text, report);
 	for (unsigned int e = 0; e < found->n; e++) {
 		if (!rejoined[e].n)
