@@ -22,8 +22,11 @@
  * none any more).
  *
  * A socket may be freed at any moment. So its memory is only read with bpf_probe_read_kernel(),
- * which can't fault, and what was read counts only if the socket has the listener's cookie before
- * and afterwards: no two sockets ever have the same one.
+ * which can't fault, and what was read counts only if the memory looks like the listener before and
+ * afterwards: by its cookie, its state and its network namespace. No other socket has the cookie.
+ * But if the kernel gives the freed memory to a process, that process may forge a listener there:
+ * it knows the cookie (SO_COOKIE) and the state. The address of the namespace is secret, but may be
+ * left over. So a row shows what the group has, and is no proof of it.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -42,13 +45,15 @@
 #define WAITERS_MAX  8
 #define LOOK_MAX     32768 /* members: the kernel lets no more join a group */
 
-/* How far a reading has examined the group of an endpoint. Readings at the same time only examine
- * more than they need. */
+/* How far a reading has examined the group of an endpoint. Of readings at the same time, one begins
+ * again when another has begun: each finds a member that avoids the program if there is one, but
+ * perhaps not all of them. */
 struct group_look {
-	__u64 session; /* the reading */
+	__u64 reached; /* the reading, and in the low bits the index of the next member */
 	__u64 avoids;  /* as in rpd_group_member */
-	__u32 at;
 };
+
+#define LOOK_BITS 16 /* of the index, which is up to LOOK_MAX */
 
 static struct group_look looks[RPD_ENDPOINT_MAX];
 
@@ -131,19 +136,25 @@ static __always_inline __u64 group_find_avoiding(struct sock *sk, __u64 session,
 	                                      bpf_core_field_offset(struct sock_reuseport, socks),
 	                                .n = BPF_CORE_READ(group, num_socks)};
 	struct group_look *look;
+	__u64 reached, first;
 
 	barrier_var(endpoint); /* a byte: clang would test its sign, which the verifier can't use */
 	if (!group || endpoint >= RPD_ENDPOINT_MAX)
 		return 0;
 	look = &looks[endpoint];
-	if (look->session != session)
-		*look = (struct group_look){.session = session};
-	members.i = look->at;
+	reached = *(volatile __u64 *)&look->reached;
+	if (reached >> LOOK_BITS != session) {
+		look->avoids = 0;
+		reached = session << LOOK_BITS;
+		__sync_lock_test_and_set(&look->reached, reached);
+	}
+	first = reached % (1 << LOOK_BITS);
+	members.i = first;
 	bpf_for_each_map_elem(&turns, group_check_next, &members, 0);
-	look->at = members.i;
 	if (members.avoids)
 		look->avoids = members.avoids;
-	return look->avoids;
+	__sync_val_compare_and_swap(&look->reached, reached, reached + (members.i - first));
+	return members.avoids ? members.avoids : look->avoids;
 }
 
 static __always_inline struct file *group_file_of(const struct task_struct *task, int fd)
@@ -207,10 +218,14 @@ static __always_inline __u64 group_read_cookie(struct sock *sk)
 	return (__u64)BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 }
 
+/* The network namespace of the service's listeners, once one is marked. */
+static struct net *group_net;
+
 static __always_inline bool group_is_listener(struct sock *sk, __u64 cookie)
 {
 	return group_read_cookie(sk) == cookie &&
-	       BPF_CORE_READ(sk, __sk_common.skc_state) == STATE_LISTEN;
+	       BPF_CORE_READ(sk, __sk_common.skc_state) == STATE_LISTEN &&
+	       BPF_CORE_READ(sk, __sk_common.skc_net.net) == group_net;
 }
 
 /* Reads the listener. Returns false if it has closed meanwhile. */
@@ -278,36 +293,92 @@ int show_served(struct bpf_iter__bpf_map_elem *ctx)
 	return group_show_mark(ctx, true);
 }
 
-/* The row of map "marks" for a listener: the one that it has, or the first that is found free. */
-struct group_place {
+/* The marks whose cookies are the same modulo GROUP_LISTS are a list: of eight rows if all are in
+ * use. A link is the index of a row + 1, or 0. Link N is to the first row of list N; the link that
+ * follows row N is at GROUP_LISTS + N. (A hash of the kernel would take more memory: in such a
+ * program it can't allocate its elements one by one before Linux 6.1.) */
+#define GROUP_LISTS 16384
+
+__u32 group_links[GROUP_LISTS + RPD_MEMBER_MAX];
+
+static __always_inline __u32 *group_link(__u32 at)
+{
+	return &group_links[at < GROUP_LISTS + RPD_MEMBER_MAX ? at : 0];
+}
+
+struct group_search {
 	__u64 cookie;
-	__u32 n; /* rows that have been in use */
-	__u32 at;
-	bool has_row;
+	__u32 link; /* where the link to its row is */
+};
+
+/* One turn. Returns 1 to end. */
+static long group_follow(void *map, __u32 *key, __u8 *value, struct group_search *search)
+{
+	const __u32 at = *group_link(search->link) - 1;
+	const struct rpd_mark *mark = bpf_map_lookup_elem(&marks, &at);
+
+	(void)map, (void)key, (void)value;
+	if (!mark || mark->cookie == search->cookie)
+		return 1;
+	search->link = GROUP_LISTS + at;
+	return 0;
+}
+
+/* The link to the row of the listener; it is 0 if the listener has none. */
+static __always_inline __u32 *group_find_row(__u64 cookie)
+{
+	struct group_search search = {cookie, cookie % GROUP_LISTS};
+
+	bpf_for_each_map_elem(&turns, group_follow, &search, 0);
+	return group_link(search.link);
+}
+
+/* A listener that has closed leaves its row to another one. To see that takes some time: so many
+ * rows, each time the next ones, are tested for each new listener; all if each row is in use. */
+#define GROUP_TESTS 16
+
+__u64 group_tested; /* how many rows were */
+
+struct group_place {
+	__u32 n, left, at;
 	bool is_free;
 };
 
-/* A listener that has closed leaves its row to another one. To see that takes some time: of all
- * rows, one in GROUP_TESTS is tested for each new listener, each time another one. */
-#define GROUP_TESTS 16
-
-static __always_inline bool group_is_free(const struct rpd_mark *mark, __u32 at, __u64 cookie)
+/* One turn. Returns 1 to end. */
+static long group_test_next(void *map, __u32 *key, void *value, struct group_place *place)
 {
-	return !mark->cookie || (at % GROUP_TESTS == cookie % GROUP_TESTS &&
-	                         !group_is_listener((struct sock *)mark->sk, mark->cookie));
+	const __u32 at = group_tested % place->n;
+	const struct rpd_mark *mark = bpf_map_lookup_elem(&marks, &at);
+
+	(void)map, (void)key, (void)value;
+	if (!place->left || !mark)
+		return 1;
+	place->left--;
+	group_tested++;
+	place->at = at;
+	place->is_free = !group_is_listener((struct sock *)mark->sk, mark->cookie);
+	return place->is_free;
 }
 
-/* One turn. Returns 1 to end. */
-static long group_check_mark(void *map, __u32 *key, struct rpd_mark *mark,
-                             struct group_place *place)
+/* The index of a row for another listener; RPD_MEMBER_MAX = there is none. @n: rows that have been
+ * in use. */
+static __always_inline __u32 group_find_free(__u32 n)
 {
-	(void)map;
-	place->has_row = mark->cookie == place->cookie;
-	if (!place->has_row && !place->is_free && group_is_free(mark, *key, place->cookie)) {
-		place->is_free = true;
-		place->at = *key;
-	}
-	return place->has_row || *key >= place->n;
+	struct group_place place = {.n = n, .left = n < RPD_MEMBER_MAX ? GROUP_TESTS : n};
+
+	bpf_for_each_map_elem(&marks, group_test_next, &place, 0);
+	return place.is_free ? place.at : n;
+}
+
+/* Takes the row from the listener that it was for, and lists it for this one. */
+static __always_inline void group_list_row(const struct rpd_mark *mark, __u32 at, __u64 cookie)
+{
+	__u32 *next = group_link(GROUP_LISTS + at), *first = group_link(cookie % GROUP_LISTS);
+
+	if (mark->cookie)
+		*group_find_row(mark->cookie) = *next;
+	*next = *first;
+	*first = at + 1;
 }
 
 /* Marks the listener that one of the caller's descriptors is open on. Returns 0 or an errno. What
@@ -318,35 +389,37 @@ int mark(const __u32 *fd)
 	struct file *file = group_file_of(bpf_get_current_task_btf(), (int)*fd);
 	struct socket *socket = BPF_CORE_READ(file, private_data);
 	struct sock *sk = BPF_CORE_READ(socket, sk);
-	struct group_place place = {.cookie = group_read_cookie(sk)};
-	__u32 zero = 0;
+	const __u64 cookie = group_read_cookie(sk);
+	__u32 zero = 0, at;
 	struct rpd_control *ctl = bpf_map_lookup_elem(&control, &zero);
 	struct rpd_mark *mark;
 
-	if (!ctl || !place.cookie || BPF_CORE_READ(socket, file) != file)
+	if (!ctl || !cookie || BPF_CORE_READ(socket, file) != file || *group_find_row(cookie))
 		return 0;
-	place.n = ctl->n_marks;
-	bpf_for_each_map_elem(&marks, group_check_mark, &place, 0);
-	if (place.has_row)
-		return 0;
-	mark = place.is_free ? bpf_map_lookup_elem(&marks, &place.at) : NULL;
+	at = group_find_free(ctl->n_marks);
+	mark = bpf_map_lookup_elem(&marks, &at);
 	if (!mark)
 		return ERR_TOO_BIG;
+	if (!group_net)
+		group_net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
+	group_list_row(mark, at, cookie);
 	__sync_lock_test_and_set(&mark->cookie, 0);
 	mark->sk = (__u64)sk;
-	__sync_lock_test_and_set(&mark->cookie, place.cookie);
-	if (ctl->n_marks <= place.at)
-		ctl->n_marks = place.at + 1;
+	__sync_lock_test_and_set(&mark->cookie, cookie);
+	if (ctl->n_marks <= at)
+		ctl->n_marks = at + 1;
 	return 0;
 }
 
 /* Writes a row for each listener in "members" that is in the reader's network namespace, also where
  * the address of its socket is not known: for the listeners of no service. For commands that may
- * wait. A row without a cookie ends the list. */
+ * wait. A row without a cookie, the only one of its read, ends the list. The kernel locks each
+ * socket that it comes to: the read ends at the first ones that do not listen. */
 SEC("iter/tcp")
 int show_listener(struct bpf_iter__tcp *ctx)
 {
 	struct sock *sk = (struct sock *)ctx->sk_common;
+	struct seq_file *seq = ctx->meta->seq;
 	struct rpd_group_member row = {};
 
 	if (!sk)
@@ -358,8 +431,10 @@ int show_listener(struct bpf_iter__tcp *ctx)
 		if (!bpf_map_lookup_elem(&members, &row.cookie))
 			return 0;
 		row.program = group_find_program(sk);
-	} /* else: listeners come first, and the reader may stop here */
-	bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
+	} else if (seq->count) { /* listeners come first */
+		return 1;
+	}
+	bpf_seq_write(seq, &row, sizeof(row));
 	return 0;
 }
 

@@ -22,6 +22,9 @@ struct sock_common {
 	unsigned int skc_daddr;       /* remote address, network order ... */
 	struct in6_addr skc_v6_daddr; /* ... of an IPv6 socket; may be mapped */
 	unsigned short skc_num;       /* local port, host order; 0 after the port is given up */
+	struct {
+		struct net *net;
+	} skc_net;
 	atomic64_t skc_cookie;
 } KERNEL_TYPE;
 
@@ -144,6 +147,10 @@ struct epitem { /* a file that an epoll descriptor watches */
 struct eppoll_entry { /* its entry in the file's wait queue */
 	struct epitem *base;
 	struct wait_queue_entry wait;
+} KERNEL_TYPE;
+
+struct seq_file {
+	unsigned long count; /* bytes that the read has written */
 } KERNEL_TYPE;
 
 struct bpf_iter_meta {

@@ -34,29 +34,41 @@ static __always_inline __u32 rejoin_find_endpoint(struct sock *sk)
 	return e;
 }
 
-/* Writes a row for each listener that it changes. A row without a cookie ends the list. */
+/* Returns whether it has changed the listener. */
+static __always_inline bool rejoin_change(struct sock_common *sk, struct rpd_rejoined *row)
+{
+	int on = 1;
+
+	if (BPF_CORE_READ_BITFIELD_PROBED(sk, skc_reuseport))
+		return false;
+	row->endpoint = rejoin_find_endpoint((struct sock *)sk);
+	if (row->endpoint == RPD_ENDPOINT_MAX ||
+	    bpf_setsockopt(sk, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)))
+		return false;
+	row->cookie = bpf_get_socket_cookie(sk);
+	row->inode = BPF_CORE_READ((struct sock *)sk, sk_socket, file, f_inode, i_ino);
+	return true;
+}
+
+/* Writes a row for each listener that it changes. A row without a cookie, the only one of its read,
+ * ends the list. The kernel locks each socket that it comes to: the read ends at the first ones
+ * that do not listen. */
 SEC("iter/tcp")
 int rejoin(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *sk = ctx->sk_common;
+	struct seq_file *seq = ctx->meta->seq;
 	struct rpd_rejoined row = {};
-	int on = 1;
 
 	if (!sk)
 		return 0;
-	if (sk->skc_state != STATE_LISTEN) { /* listeners come first: the reader may stop here */
-		bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
-		return 0;
+	if (sk->skc_state == STATE_LISTEN) {
+		if (!rejoin_change(sk, &row))
+			return 0;
+	} else if (seq->count) { /* listeners come first */
+		return 1;
 	}
-	if (BPF_CORE_READ_BITFIELD_PROBED(sk, skc_reuseport))
-		return 0;
-	row.endpoint = rejoin_find_endpoint((struct sock *)sk);
-	if (row.endpoint == RPD_ENDPOINT_MAX ||
-	    bpf_setsockopt(sk, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)))
-		return 0;
-	row.cookie = bpf_get_socket_cookie(sk);
-	row.inode = BPF_CORE_READ((struct sock *)sk, sk_socket, file, f_inode, i_ino);
-	bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
+	bpf_seq_write(seq, &row, sizeof(row));
 	return 0;
 }
 

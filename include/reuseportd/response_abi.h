@@ -56,8 +56,8 @@ static inline __u64 response_bucket_floor(__u32 bucket)
 
 /*
  * Map "responses", by account (abi.h), and from RPD_ACCOUNT_MAX on the counts of versions that the
- * accounts had before: the responses of one generation of a slot. Only rows that user space has
- * made are counted in.
+ * accounts had before: the responses of one generation of a slot. User space makes the rows.
+ * Responses without a row are not counted.
  */
 struct rpd_responses {
 	/* What each response changes comes first, in few cache lines. */
@@ -83,7 +83,8 @@ struct rpd_responses {
 
 /*
  * Map "requests", by the same keys: what the programs change for a request, and again for its
- * response. An array, as a search in a hash takes longer than all that is done with the row.
+ * response. An array, as a search in a hash takes longer than all that is done with the row. So a
+ * row is counted in also before user space makes that of "responses", and begins again with it.
  */
 struct rpd_requests {
 	__u64 asked; /* requests, and connections on which the client began with something else */

@@ -227,6 +227,23 @@ def test_watch(bed, way):
     equal(len(events(bed, "restored")), 1, "events")
 
 
+def test_watch_searches(bed):
+    """The processes are searched for the one that the log names, and not while it names none."""
+    server = Attached(bed, "off", watch=True)
+    server.attack()
+    server.watch.wait_output(AGAIN[1])
+    trace = bed.dir / "trace"
+    tracer = bed.start(bed.program("strace"), "-f", "-e", "trace=getdents64", "-o", trace, "-p",
+                       server.watch.pid, name="strace")
+    tracer.wait_output("attached")
+    server.attack()
+    wait_until(lambda: in_force(bed) == (True, None), "it is in force again")
+    tracer.kill(signal.SIGTERM)
+    tracer.wait()
+    equal([line for line in trace.read_text().splitlines() if "getdents64" in line], [],
+          "folders that were read")
+
+
 @cases("cbpf", "ebpf")
 def test_attach_and_detach(bed, way):
     """`attach` says which program it replaces, and `detach` which one has replaced ours. It leaves

@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A worker holds a lock of the kernel without end: whoever needs that lock waits, and no signal
 interrupts it. Another service of the same supervisor goes on as if nothing had happened."""
+import contextlib
+import ctypes
 import os
 import pathlib
+import re
 import signal
+import socket
 
 from harness.bed import PINS
-from harness.checks import FULL, Failure, cases, check, equal, wait_until
+from harness.checks import FULL, Failure, cases, check, equal, timeout, wait_until
 from harness.network import PORT, Client
 from harness.servers import Workers, listening_inodes
 
 from test_attack_flood import NOISY, QUIET, Supervisor, attack_as, fuse
+from test_attack_steering import SYS_PIDFD_GETFD, listener_fd
 
 
 def attack(bed, kind, *options, **keywords):
@@ -133,17 +138,55 @@ def test_listener(bed):
     s.stop()
 
 
-def test_avoiding_listener(bed):
-    """The lock of any listener, while one of the noisy service avoids the steering program: the
-    supervisor can't turn SO_REUSEPORT of that one on, and says why."""
-    s = Supervisor(bed, f"{bed.binary('attack')} steering cbpf usr1 8090", "listen = 0.0.0.0:8090")
-    start_attack(bed, "listener", PORT + 10).wait_output("stuck")
+def turn_off(bed, s):
+    """A process outside the noisy service turns SO_REUSEPORT of its listener off."""
     outside = attack_as(bed, "nobody", "steering", "off", "usr1", 8090)
     outside.wait_output("ready")
     outside.kill(signal.SIGUSR1)
-    s.process.wait_output("SO_REUSEPORT can't be turned on again: a process keeps a lock of the kernel")
+    s.process.wait_output("it is on again")
+    pidfd = os.pidfd_open(outside.pid)
+    fd = ctypes.CDLL(None).syscall(SYS_PIDFD_GETFD, pidfd, listener_fd(outside.pid), 0)
+    os.close(pidfd)
+    with socket.socket(fileno=fd) as listener:
+        equal(listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT), 1, "SO_REUSEPORT")
+    check("can't be turned on" not in s.process.output(), s.process.output())
+    return outside.pid
+
+
+def start_avoided(bed):
+    return Supervisor(bed, f"{bed.binary('attack')} steering cbpf usr1 8090", "listen = 0.0.0.0:8090")
+
+
+def test_avoiding_listener(bed):
+    """The lock of any listener, while one of the noisy service avoids the steering program: the
+    supervisor can turn SO_REUSEPORT of that one on nevertheless."""
+    s = start_avoided(bed)
+    start_attack(bed, "listener", PORT + 10).wait_output("stuck")
+    turn_off(bed, s)
     s.check_quiet()
     s.stop()
+
+
+def test_avoiding_connection(bed):
+    """The same, with the lock of a connection: the kernel does not come to most of these."""
+    s = start_avoided(bed)
+    start_attack(bed, "connection", PORT + 11).wait_output("stuck")
+    with contextlib.ExitStack() as clients:
+        def comes_late():
+            clients.enter_context(Client()).ask()
+            return connected_ports().index(PORT + 11) > 2
+        wait_until(comes_late, "the kernel comes to other connections first")
+        pid = turn_off(bed, s)
+    check(f"SO_REUSEPORT of a listener of pid {pid} was off" in s.process.output(),
+          f"the kernel came to the connection: {s.process.output()}")
+    s.check_quiet()
+    s.stop()
+
+
+def connected_ports():
+    """The local ports of the connections over IPv4, in the order of the kernel's table."""
+    rows = [row.split() for row in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "01"]
 
 
 @cases("epoll", "listener")
@@ -212,6 +255,30 @@ def test_output_outside(bed, command):
     if command == "stop":
         s.start()  # the name can be used again
         s.stop()
+
+
+@timeout(120, 180)
+@cases(full=["restart"])
+def test_output_child(bed, command):
+    """The same for a worker whose main process ends and whose child can't: the child is named, also by
+    the `stop` that comes later."""
+    worker = f"{bed.binary('worker')} --port 8090 --no-reuseport"
+    s = Supervisor(bed, f"sh -c '{worker} & exec sleep 1000 >/dev/null 2>&1'", "listen = 8090",
+                   "kill-timeout = 1s")
+    device, folder = fuse(bed)
+    pid = int(re.search(r"ready (\d+) 8090", s.process.output())[1])
+    outside = attack_as(bed, "nobody", "stuck_fifo", device, folder, f"/proc/{pid}/fd/1")
+    outside.wait_output("stuck")
+    done = bed.reuseportd(command, NOISY, 0, deadline=40)
+    check(f"pid {pid} has not ended 10 s after SIGKILL" in done.out + done.err, f"{done}")
+    done = bed.reuseportd("stop", NOISY, status=1, deadline=90)
+    check(f"pid {pid} of a worker has not ended after SIGKILL" in done.err, f"{done}")
+    check(os.path.exists(f"/proc/{pid}"), "the worker has ended")
+    s.stop(1)
+    os.kill(fuse_server(bed), signal.SIGKILL)
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the worker ends")
+    s.start()  # it removes what is left
+    s.stop()
 
 
 def test_network(bed):

@@ -5,7 +5,9 @@ import json
 import os
 import pathlib
 import re
+import runpy
 import shutil
+import signal
 
 from harness.checks import Failure, Skip, check, equal, note, timeout, wait_until
 from harness.network import NEAR, PORT
@@ -136,6 +138,25 @@ def expect_words(refused, *texts):
         check(text in printed, f"'{text}' is missing: {refused}")
 
 
+def test_recommends(bed):
+    """The package recommends that of the library which reuseportd loads for metrics, and no other."""
+    recommended = Package(bed).field("Recommends")
+    check(re.fullmatch(r"libmicrohttpd\d+(t64)?", recommended), f"Recommends: '{recommended}'")
+
+
+def test_needrestart(bed):
+    """needrestart, which evaluates the package's file as Perl, leaves exactly reuseportd's units alone."""
+    package = Package(bed)
+    package.apt("install", package.first)
+    units = ("reuseportd@web.service", "reuseportd-attach@nginx.service", "nginx.service", "my-reuseportd@.service")
+    # As /usr/sbin/needrestart and its needrestart.conf do.
+    text = ("our %nrconf = (override_rc => {qr(^dbus) => 0}); eval do { local(@ARGV, $/) = shift; <> }; die $@ if $@;"
+            "for my $unit (@ARGV) { my $restart = 1; for my $re (keys %{$nrconf{override_rc}}) {"
+            "next unless $unit =~ /$re/; $restart = $nrconf{override_rc}->{$re}; last } print $restart }")
+    printed = bed.must("perl", "-e", text, "/etc/needrestart/conf.d/reuseportd.conf", *units)
+    equal(printed, "0011", f"whether needrestart restarts {units}")
+
+
 @timeout(240)
 def test_upgrade(bed):
     """An upgrade and a downgrade, while supervisors run that systemd has not started: they execute the new
@@ -147,10 +168,14 @@ def test_upgrade(bed):
     services = Services(bed, package)
     services.expect_same(package.version)
     newer = "999-1"
+    other = bed.dir / "other"
+    other.mkdir()
+    (other / "reuseportd").write_text("#!/bin/sh\necho reuseportd ABI 1\n")
+    (other / "reuseportd").chmod(0o755)
     for version, file in ((newer, package.variant(newer)), (package.version, package.first)):
         wait_until(lambda: all(load.alive() for load in services.loads), "all loads run")
         old = PROGRAM.stat().st_ino
-        package.apt("install", file)
+        package.apt("install", file, "-o", f"DPkg::Path={other}:{os.defpath}:/usr/sbin:/sbin")
         check(PROGRAM.stat().st_ino != old, "the file was not replaced")
         services.expect_same(version)
     refused = package.apt("install", package.variant("1000-1", abi=9999), status=100)
@@ -164,11 +189,60 @@ def test_upgrade(bed):
     expect_purged(package)
 
 
+@timeout(240)
+def test_other_processes(bed):
+    """Processes without a service: an upgrade makes `attach --watch` execute the new file also while it waits for its
+    workers, and names the processes that don't. The package is not removed while one of them runs."""
+    package = Package(bed)
+    package.apt("install", package.first)
+    watch = bed.start(PROGRAM, "attach", "--watch", "--workers", 2, "--port", PORT, "--wait", 600, name="watch")
+    page = bed.start(PROGRAM, "web", "--listen", "127.0.0.1:9465", name="page")
+    watch.wait_output("waiting: ")
+    page.wait_output("serving ")
+    upgraded = package.apt("install", package.variant("999-1"))
+    expect_words(upgraded, f"these processes go on with the replaced version: {page.pid} Start them again")
+    check(os.path.samefile(f"/proc/{watch.pid}/exe", PROGRAM), f"it runs another file:\n{watch.output()}")
+    equal(page.stop(), 0, "exit status of the page")
+    refused = package.apt("remove", "reuseportd", status=100)
+    expect_words(refused, f"not removed, as these processes run it: {watch.pid}. End them first")
+    watch.stop(signal.SIGTERM)
+    package.apt("remove", "reuseportd")
+    check(not PROGRAM.exists(), "the program is still there")
+
+
+def test_source(bed):
+    """The source tarball has the files of the last commit, and the same bytes whatever the working tree has."""
+    top = pathlib.Path(__file__).resolve().parents[2]
+    tree, target = bed.dir / "project", bed.dir / "source.tar.gz"
+    for name in ("tools/package", "vmtest/kernels.py"):
+        (tree / name).parent.mkdir(parents=True)
+        shutil.copy(top / name, tree / name)
+    git = ("git", "-C", tree, "-c", "user.name=a", "-c", "user.email=a")
+    for command in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "first")):
+        bed.must(*git, *command)
+    make_tarball = runpy.run_path(f"{tree}/tools/package")["make_tarball"]
+    make_tarball(target, "source")
+    before = target.read_bytes()
+    (tree / "vmtest/kernels.py").write_text("changed\n")
+    (tree / "added").touch()
+    bed.must(*git, "add", "added")
+    make_tarball(target, "source")
+    check(target.read_bytes() == before, "the bytes of the tarball have changed")
+    equal(bed.must("tar", "-tf", target).split(), ["source/", "source/tools/", "source/tools/package", "source/vmtest/",
+                                                   "source/vmtest/kernels.py"], "files of the tarball")
+
+
 def expect_purged(package):
-    wants = pathlib.Path("/etc/systemd/system/multi-user.target.wants")
-    wants.mkdir(parents=True, exist_ok=True)
-    for unit in ("reuseportd@web", "reuseportd-attach@nginx"):  # as `systemctl enable` does
-        (wants / f"{unit}.service").symlink_to(f"/lib/systemd/system/{unit.split('@')[0]}@.service")
+    system = pathlib.Path("/etc/systemd/system")
+    for unit in ("reuseportd@web", "reuseportd-attach@nginx"):
+        for part in ("multi-user.target.wants", "site.target.requires"):  # as `systemctl enable` does
+            (system / part).mkdir(parents=True, exist_ok=True)
+            (system / part / f"{unit}.service").symlink_to(f"/lib/systemd/system/{unit.split('@')[0]}@.service")
+        for folder in (system, pathlib.Path("/etc/systemd/system.control")):
+            (folder / f"{unit}.service.d").mkdir(parents=True)
+            (folder / f"{unit}.service.d/local.conf").touch()
+        (system / f"{unit}.service").touch()
+        (system / f"{unit.split('@')[0]}@.service").touch()  # as `systemctl edit --full` does
     pathlib.Path("/etc/reuseportd/web.conf").write_text("[service web]\n")
     package.apt("remove", "reuseportd")
     check(not PROGRAM.exists() and pathlib.Path("/etc/reuseportd/web.conf").exists(),

@@ -381,3 +381,24 @@ def test_executed_again(bed):
     equal(len(children(watch.pid)), 1, "children")
     load.stop_undrained()
     equal(watch.stop(), 0, "exit status")
+
+
+def test_executed_again_while_waiting(bed):
+    """SIGUSR2 while the watcher still waits for its workers: it executes the program file again. If there is none, it
+    goes on, in the network namespace of --pid."""
+    program = bed.dir / "reuseportd"
+    shutil.copy(bed.binary("reuseportd"), program)
+    first = Worker(bed, "w0")
+    watch = bed.start("unshare", "--net", program, "attach", "--watch", "--workers", 2, "--pid", first.pid,
+                      "--wait", 300, name="watch")
+    watch.wait_output("waiting: ")
+    watch.kill(signal.SIGUSR2)
+    wait_until(lambda: watch.output().count("waiting: ") == 2, "it was executed again")
+    program.unlink()
+    watch.kill(signal.SIGUSR2)
+    watch.wait_output("No such file or directory; this process goes on")
+    Worker(bed, "w1")
+    watch.wait_output(": watching")
+    bed.remember_pinned()
+    expect_even(bed, ["w0", "w1"])
+    equal(watch.stop(), 0, "exit status")

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* kern/groups: the iterator over the listeners finds that the worker of a slot serves its listener,
- * exactly if the slot's row names the process, its start, and both of its descriptors. */
+ * exactly if the slot's row names the process, its start, and both of its descriptors. Pins that
+ * can't be made, or are gone. */
+#include <fcntl.h>
+#include <limits.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -109,12 +112,59 @@ static void observe_corrects_the_row(void)
 	CHECK(!o.slots[1].stalled);
 }
 
+/* --- pins */
+
+static void unpin(const char *name)
+{
+	char path[PATH_MAX];
+
+	CHECK_EQ(unlink(pins_path(&run_service.pins, name, path)), 0);
+}
+
+/* The second program can't be pinned: the first one is not left alone, and the next try succeeds.
+ */
+static void second_pin_fails(void)
+{
+	struct groups groups;
+
+	run_service_begin();
+	unpin("mark");
+	cleanup_close(&run_service.steer.mark_fd);
+	run_service.steer.mark_fd = -1;
+	groups_init(&groups);
+	groups_attach(&groups, &run_service.steer, &run_service.pins);
+	CHECK(!groups_are_known(&groups));
+	CHECK_EQ(run_service.steer.mark_fd, -1);
+	unpin("groups");
+	groups_attach(&groups, &run_service.steer, &run_service.pins);
+	CHECK(groups_are_known(&groups));
+	CHECK(run_service.steer.mark_fd >= 0);
+	groups_close(&groups);
+}
+
+/* What is opened again takes the place of what was open. */
+static void opened_again(void)
+{
+	int before;
+
+	run_service_begin();
+	unpin("groups");
+	groups_close(&run_service.groups);
+	before = run_service.steer.mark_fd;
+	groups_open(&run_service.groups, &run_service.steer, &run_service.pins);
+	CHECK(!groups_are_known(&run_service.groups));
+	CHECK(run_service.steer.mark_fd >= 0);
+	CHECK(run_service.steer.mark_fd == before || fcntl(before, F_GETFD) < 0);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
 	        CHECK_CASE(only_the_named_process),
 	        CHECK_CASE(former_worker),
 	        CHECK_CASE(observe_corrects_the_row),
+	        CHECK_CASE(second_pin_fails),
+	        CHECK_CASE(opened_again),
 	};
 
 	return check_main(argc, argv, cases, ARRAY_SIZE(cases));

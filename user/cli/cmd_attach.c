@@ -228,6 +228,10 @@ int cmd_attach(struct invocation *i, struct error *err)
 	}
 	i->attach.service = i->service;
 	i->attach.report_waiting = cmd_attach_print_waiting;
+	if (i->watch) {
+		i->attach.on_wait = watch_reexec_poll;
+		i->attach.data = &reexec;
+	}
 	i->attach.wait = (double)i->wait / NS_PER_S;
 	if (!i->no_count)
 		i->attach.max_conns = i->count_max ? i->count_max : RPD_CONNS_DEFAULT;

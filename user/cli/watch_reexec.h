@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "web/web_process.h"
 
+struct reaper;
 struct reexec_check;
 
 struct watch_reexec {
@@ -17,6 +18,7 @@ struct watch_reexec {
 	sd_event *loop;
 	char **self;                /* the command line of this process */
 	struct reexec_check *check; /* in progress, or NULL */
+	struct reaper *reaper;      /* of its process, also for the program before */
 	int home;                   /* the network namespace that this process began in */
 };
 
@@ -26,6 +28,10 @@ struct watch_reexec {
 /* Must be called before a service is opened, which may lead to another network namespace. Returns
  * 0, or a negative errno with @err set. */
 int watch_reexec_init(struct watch_reexec *reexec, struct error *err);
+
+/* Before there is a loop: executes the program if @data, a watch_reexec, has got the signal. There
+ * is no service yet which the program would have to know. */
+void watch_reexec_poll(void *data);
 
 /* Handles the signal in @loop from now on. */
 void watch_reexec_start(struct watch_reexec *reexec, sd_event *loop);

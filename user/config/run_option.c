@@ -407,8 +407,8 @@ const struct option_row run_options[] = {
          option_set_time, AT(drain_timeout)},
         {"kill-timeout", "TIME",
          "Send SIGKILL to a worker that still runs this long after the stop signal (default: 5s). "
-         "A "
-         "worker that the kernel then holds for 10 seconds is left behind",
+         "A worker that the kernel then holds for the same time, and at least for 10 seconds, is "
+         "left behind",
          option_set_time, AT(kill_timeout)},
         {"park-timeout", "TIME",
          "When the last worker dies, new connections wait. If no worker is ready after "

@@ -71,13 +71,23 @@ static int groups_keep(int fd, const struct pins *pins, const char *name, int *r
 	return 0;
 }
 
-/* @asked: whether the iterator shows if a listener is served. */
+static void groups_unpin_mark(struct steer *steer, const struct pins *pins)
+{
+	char path[PATH_MAX];
+
+	cleanup_close(&steer->mark_fd);
+	steer->mark_fd = -1;
+	unlink(pins_path(pins, GROUPS_MARK_PIN, path));
+}
+
+/* @asked: whether the iterator shows if a listener is served. On failure nothing is pinned. */
 static int groups_load(struct groups *groups, struct steer *steer, const struct pins *pins,
                        bool asked)
 {
 	_cleanup_(groups_destroy_skel) struct group_bpf *skel = group_bpf__open();
-	char log[4096]; /* with a buffer of ours, libbpf prints no log of a program that is refused
-	                 */
+	/* With a buffer of ours, libbpf prints no log of a program that is refused. It reads the
+	 * buffer also if the kernel has written no log. */
+	char log[4096] = "";
 	int r = skel ? steer_maps_share(steer, skel->obj) : -errno;
 
 	if (r == 0)
@@ -98,6 +108,8 @@ static int groups_load(struct groups *groups, struct steer *steer, const struct 
 	if (r == 0)
 		r = groups_keep(bpf_link__fd(skel->links.show_member), pins, GROUPS_PIN,
 		                &groups->fd);
+	if (r < 0 && steer->mark_fd >= 0)
+		groups_unpin_mark(steer, pins);
 	return r;
 }
 
@@ -122,6 +134,8 @@ void groups_open(struct groups *groups, struct steer *steer, const struct pins *
 {
 	char path[PATH_MAX];
 
+	cleanup_close(&groups->fd);
+	cleanup_close(&steer->mark_fd);
 	groups->fd = bpf_obj_get(pins_path(pins, GROUPS_PIN, path));
 	steer->mark_fd = bpf_obj_get(pins_path(pins, GROUPS_MARK_PIN, path));
 }

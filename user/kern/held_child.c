@@ -79,7 +79,7 @@ void held_child_reap(void)
 		siginfo_t info = {};
 		const struct held_child child = held_children[i];
 
-		if (waitid(P_PIDFD, (id_t)child.pidfd, &info, WEXITED | WNOHANG | __WALL) == 0 &&
+		if (waitid(P_PIDFD, (id_t)child.pidfd, &info, WEXITED | WNOHANG) == 0 &&
 		    !info.si_pid)
 			held_children[left++] = child;
 		else
@@ -183,10 +183,15 @@ static enum held_child_result held_child_await(int pipe, pid_t pid, bool is_long
 	return HELD_CHILD_STUCK;
 }
 
-/* Returns the pid, and 0 in the child. The child's end is not signalled. */
+/* Returns the pid, and 0 in the child. A reaper (supervise/reaper.h) may reap it first: a child
+ * that ends late, or after an exec(). */
 static pid_t held_child_fork(int *ret_pidfd)
 {
-	const struct clone_args args = {.flags = CLONE_PIDFD, .pidfd = (uintptr_t)ret_pidfd};
+	const struct clone_args args = {
+	        .flags = CLONE_PIDFD,
+	        .pidfd = (uintptr_t)ret_pidfd,
+	        .exit_signal = SIGCHLD,
+	};
 	sigset_t all, before;
 	long pid;
 

@@ -270,15 +270,29 @@ int http_take_row(const struct http *http, uint32_t key, struct response_row *re
 	return r < 0 ? r : http_set_requests(http, key, &none);
 }
 
+static int http_set_responses(const struct http *http, uint32_t key,
+                              const struct rpd_responses *row)
+{
+	return bpf_map_update_elem(http->map_fds[PIN_RESPONSES], &key, row, BPF_ANY) < 0 ? -errno
+	                                                                                 : 0;
+}
+
+/* The requests of an earlier row go first: they are none of the new one's. */
+int http_make_row(const struct http *http, uint32_t key, const char *label)
+{
+	struct response_row row = {};
+	const int r = http_set_requests(http, key, &row.requests);
+
+	strncpy(row.responses.label, label, sizeof(row.responses.label) - 1);
+	return r < 0 ? r : http_set_responses(http, key, &row.responses);
+}
+
+/* A kill in between loses requests, rather than to count them without their responses. */
 int http_set_row(const struct http *http, uint32_t key, const struct response_row *row)
 {
-	const int r = http_set_requests(http, key, &row->requests);
+	const int r = http_set_responses(http, key, &row->responses);
 
-	if (r < 0)
-		return r;
-	return bpf_map_update_elem(http->map_fds[PIN_RESPONSES], &key, &row->responses, BPF_ANY) < 0
-	               ? -errno
-	               : 0;
+	return r < 0 ? r : http_set_requests(http, key, &row->requests);
 }
 
 int http_next_row(const struct http *http, const uint32_t *key, uint32_t *ret)

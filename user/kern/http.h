@@ -48,8 +48,9 @@ int http_pin_missing(const struct http *http, const struct pins *pins);
 /* Whether a pin of this name is one of ours. */
 bool http_is_pin(const char *name);
 
-/* Reads a row of both maps, or writes one. Each returns 0 or a negative errno: -ENOENT if there is
- * none. http_take_row() removes the row, too. */
+/* Makes an empty row in both maps, reads a row, reads and removes it, or changes it. Each returns 0
+ * or a negative errno: -ENOENT if there is none. */
+int http_make_row(const struct http *http, uint32_t key, const char *label);
 int http_get_row(const struct http *http, uint32_t key, struct response_row *ret);
 int http_take_row(const struct http *http, uint32_t key, struct response_row *ret);
 int http_set_row(const struct http *http, uint32_t key, const struct response_row *row);

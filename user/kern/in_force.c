@@ -5,11 +5,20 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "core/endpoint.h"
+#include "kern/held_child.h"
 #include "kern/listener_lookup.h"
 #include "kern/program.h"
+#include "kern/sockdiag_dump.h"
 
-#define IN_FORCE_LOOKUPS 32
-#define IN_FORCE_FROM    40000 /* and the following ports of clients */
+#define IN_FORCE_LOOKUPS  32
+#define IN_FORCE_HELD_MAX 16 /* children that wait for the answers of the kernel */
+
+/* A number that was read from the memory of a listener that had closed is mostly no program's. */
+static bool in_force_is_real(uint32_t program)
+{
+	return program == RPD_PROGRAM_CLASSIC || !program_is_missing(program);
+}
 
 static enum in_force_state in_force_judge(uint32_t is, uint32_t ours)
 {
@@ -17,7 +26,9 @@ static enum in_force_state in_force_judge(uint32_t is, uint32_t ours)
 		return IN_FORCE_DETACHED;
 	if (!ours) /* the pin of our program is damaged */
 		return IN_FORCE_UNKNOWN;
-	return is == ours ? IN_FORCE_OURS : IN_FORCE_REPLACED;
+	if (is == ours)
+		return IN_FORCE_OURS;
+	return in_force_is_real(is) ? IN_FORCE_REPLACED : IN_FORCE_UNKNOWN;
 }
 
 void in_force_read(const struct groups *groups, const struct steer *steer, struct in_force *ret)
@@ -55,31 +66,67 @@ void in_force_take(const struct rpd_group_member *rows, size_t n, const struct s
 	}
 }
 
+/* Whether the listener gets the connections to the endpoint's address. The kernel has looked at
+ * v6only before it answered. */
+static bool in_force_covers(const struct listener *found, const struct rpd_endpoint *endpoint)
+{
+	struct rpd_endpoint of = found->endpoint;
+
+	of.v6only = endpoint->v6only;
+	return endpoint_covers(&of, endpoint);
+}
+
 /* Whether the kernel finds one listener for all connections, which was not admitted. A member of
  * the group that was not is found for some only, in whatever number there are. */
 static bool in_force_is_outside(const struct rpd_group_member *rows, size_t n,
                                 const struct rpd_endpoint *endpoint)
 {
-	uint64_t first = 0, cookie;
+	struct listener found;
+	uint64_t first = 0;
 
-	for (uint16_t i = 0; i < IN_FORCE_LOOKUPS; i++) {
-		if (listener_lookup(endpoint, IN_FORCE_FROM + i, &cookie) < 0 ||
-		    groups_find(rows, n, cookie) || (first && cookie != first))
+	for (unsigned int i = 0; i < IN_FORCE_LOOKUPS; i++) {
+		if (listener_lookup(endpoint, &found) < 0 || !in_force_covers(&found, endpoint) ||
+		    groups_find(rows, n, found.cookie) || (first && found.cookie != first))
 			return false;
-		first = cookie;
+		first = found.cookie;
 	}
 	return true;
 }
 
-void in_force_look_up(const struct rpd_group_member *rows, size_t n, const struct steer *steer,
-                      struct in_force *it)
+struct in_force_look {
+	const struct rpd_group_member *rows;
+	size_t n;
+	const struct steer *steer;
+	struct in_force found;
+};
+
+static void in_force_run(void *data)
 {
+	struct in_force_look *look = data;
+	struct in_force *it = &look->found;
+
 	for (unsigned int e = 0; e < it->n; e++) {
 		if (it->state[e] != IN_FORCE_OURS || it->avoided[e])
 			continue;
-		it->outside[e] = in_force_is_outside(rows, n, &steer->service->endpoints[e]);
+		it->outside[e] = in_force_is_outside(look->rows, look->n,
+		                                     &look->steer->service->endpoints[e]);
 		it->avoided[e] = it->outside[e];
 	}
+}
+
+/* In a child if any process of the host may keep the kernel from answering. */
+void in_force_look_up(const struct rpd_group_member *rows, size_t n, const struct steer *steer,
+                      struct in_force *it)
+{
+	const struct held_child_call call = {
+	        .run = in_force_run, .keep = {-1, -1}, .max = IN_FORCE_HELD_MAX};
+	struct in_force_look look = {.rows = rows, .n = n, .steer = steer, .found = *it};
+
+	if (sockdiag_dump_is_serial())
+		held_child_run(&call, &look, sizeof(look));
+	else
+		in_force_run(&look);
+	*it = look.found;
 }
 
 bool in_force_lacks_program(const struct in_force *it, unsigned int endpoint)
@@ -115,6 +162,8 @@ static const char *in_force_describe_program(uint32_t program, char buf[IN_FORCE
 		snprintf(buf, IN_FORCE_TEXT_MAX, "no program but the kernel's hash");
 	else if (program == RPD_PROGRAM_CLASSIC)
 		snprintf(buf, IN_FORCE_TEXT_MAX, "a classic BPF program");
+	else if (!in_force_is_real(program))
+		snprintf(buf, IN_FORCE_TEXT_MAX, "an unknown program");
 	else if (program_name(program, name))
 		snprintf(buf, IN_FORCE_TEXT_MAX, "another BPF program (id %u, %s)", program, name);
 	else

@@ -10,7 +10,7 @@
 #include "kern/steer.h"
 
 enum in_force_state {
-	IN_FORCE_UNKNOWN, /* it can't be seen (kern/groups.h) */
+	IN_FORCE_UNKNOWN, /* it can't be seen (kern/groups.h), or what was read is no program */
 	IN_FORCE_UNUSED,  /* no admitted listener is left in the group */
 	IN_FORCE_OURS,
 	/* Ours is not in force: */
@@ -44,7 +44,7 @@ void in_force_take(const struct rpd_group_member *rows, size_t n, const struct s
 
 /* Looks whether a listener outside the group gets all connections. @rows: as above. Asks the kernel
  * for each group that has our program, mostly once; the calling thread must be in the service's
- * network namespace. */
+ * network namespace. What the kernel does not answer in time is not outside. */
 void in_force_look_up(const struct rpd_group_member *rows, size_t n, const struct steer *steer,
                       struct in_force *it);
 

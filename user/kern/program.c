@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "kern/program.h"
 
+#include <errno.h>
 #include <string.h>
 #include <bpf/bpf.h>
 
@@ -31,4 +32,11 @@ bool program_name(uint32_t id, char ret[PROGRAM_NAME_MAX])
 	memcpy(ret, info.name, PROGRAM_NAME_MAX);
 	ret[PROGRAM_NAME_MAX - 1] = '\0';
 	return true;
+}
+
+bool program_is_missing(uint32_t id)
+{
+	_cleanup_close_ int fd = bpf_prog_get_fd_by_id(id);
+
+	return fd < 0 && errno == ENOENT;
 }

@@ -13,3 +13,6 @@ uint32_t program_id(int fd);
 /* Reads the name of program @id. Returns false if it has none, or we may not read it (that needs
  * CAP_SYS_ADMIN). */
 bool program_name(uint32_t id, char ret[PROGRAM_NAME_MAX]);
+
+/* Whether there is no program @id. Returns false if we may not ask. */
+bool program_is_missing(uint32_t id);

@@ -18,8 +18,9 @@ static void rejoin_destroy(struct rejoin_bpf **skel)
 int rejoin(const struct steer *steer, struct rpd_rejoined **ret, size_t *ret_n, struct error *err)
 {
 	_cleanup_(rejoin_destroy) struct rejoin_bpf *skel = rejoin_bpf__open();
-	char log[4096]; /* with a buffer of ours, libbpf prints no log of a program that is refused
-	                 */
+	/* With a buffer of ours, libbpf prints no log of a program that is refused. It reads the
+	 * buffer also if the kernel has written no log. */
+	char log[4096] = "";
 	int r = skel ? bpf_program__set_log_buf(skel->progs.rejoin, log, sizeof(log)) : -errno;
 
 	for (unsigned int e = 0; r == 0 && e < RPD_ENDPOINT_MAX; e++)

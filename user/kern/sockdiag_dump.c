@@ -195,12 +195,11 @@ static void sockdiag_dump_run(void *data)
 	task->rows.result = r;
 }
 
-static bool sockdiag_dump_may_wait(const struct sockdiag_kind *kind)
+bool sockdiag_dump_is_serial(void)
 {
 	struct utsname name;
 
-	return kind->extensions ||
-	       (uname(&name) == 0 && kernel_bugs_has_serial_dumps(name.release));
+	return uname(&name) == 0 && kernel_bugs_has_serial_dumps(name.release);
 }
 
 int sockdiag_dump_sockets(const struct sockdiag_kind *kind, const struct sockdiag_filter *filter,
@@ -211,7 +210,7 @@ int sockdiag_dump_sockets(const struct sockdiag_kind *kind, const struct sockdia
 	struct held_child_call call = {.run = sockdiag_dump_run, .keep = {-1, -1}, .max = HELD_MAX};
 	int r;
 
-	if (sockdiag_dump_may_wait(kind))
+	if (kind->extensions || sockdiag_dump_is_serial())
 		return held_rows_read_sockets(&call, &task.rows, sizeof(task), kind->row_size, ret,
 		                              ret_n, err);
 	r = sockdiag_dump_make(&task, &d);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A sock_diag(7) dump of TCP sockets of any kind, for sockdiag.c and sockdiag_conn.c only. */
+/* A sock_diag(7) dump of TCP sockets of any kind, for sockdiag.c and sockdiag_conn.c only; and
+ * whether requests wait for it. */
 #pragma once
+
+#include <stdbool.h>
 
 #include "base/error.h"
 #include "kern/sockdiag_rows.h"
@@ -25,3 +28,6 @@ struct sockdiag_filter {
  */
 int sockdiag_dump_sockets(const struct sockdiag_kind *kind, const struct sockdiag_filter *filter,
                           void *ret, size_t *ret_n, struct error *err);
+
+/* Whether each request to sock_diag, also one that is no dump, waits for the dumps of the host. */
+bool sockdiag_dump_is_serial(void);

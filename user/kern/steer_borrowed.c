@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "kern/held_child.h"
 
@@ -61,6 +62,20 @@ static int steer_borrowed_set_none(const struct steer_borrowed *it)
 int steer_borrowed_detach(const struct steer *steer, int fd)
 {
 	struct steer_borrowed it = {.set = steer_borrowed_set_none, .steer = steer, .fd = fd};
+
+	return steer_borrowed_set(&it, -1);
+}
+
+static int steer_borrowed_set_reuseport(const struct steer_borrowed *it)
+{
+	const int on = 1;
+
+	return setsockopt(it->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0 ? -errno : 0;
+}
+
+int steer_borrowed_rejoin(int fd, uint32_t pid)
+{
+	struct steer_borrowed it = {.set = steer_borrowed_set_reuseport, .fd = fd, .pid = pid};
 
 	return steer_borrowed_set(&it, -1);
 }

@@ -18,4 +18,7 @@ int steer_borrowed_attach(const struct steer *steer, unsigned int endpoint, int 
  * without one is no error. */
 int steer_borrowed_detach(const struct steer *steer, int fd);
 
+/* Turns SO_REUSEPORT of @fd on again, a duplicate of a listener of process @pid. */
+int steer_borrowed_rejoin(int fd, uint32_t pid);
+
 const char *steer_borrowed_why(int r);

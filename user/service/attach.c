@@ -37,7 +37,7 @@
 #define ATTACH_LOOK_S 1
 
 /* Waits until the listeners have changed, or ATTACH_LOOK_S are over, or until @deadline. */
-static int attach_wait_for_change(const struct discover_wanted *wanted, uint64_t seen,
+static int attach_wait_for_change(const struct attach_request *request, uint64_t seen,
                                   double deadline, struct error *err)
 {
 	const struct timespec pause = {.tv_nsec = ATTACH_ASK_NS};
@@ -48,7 +48,9 @@ static int attach_wait_for_change(const struct discover_wanted *wanted, uint64_t
 	while (r == 0 && now == seen && clock_s(CLOCK_MONOTONIC) < until &&
 	       clock_s(CLOCK_MONOTONIC) < deadline) {
 		nanosleep(&pause, NULL);
-		r = discover_fingerprint(wanted, &now, err);
+		if (request->on_wait)
+			request->on_wait(request->data);
+		r = discover_fingerprint(&request->wanted, &now, err);
 	}
 	return r;
 }
@@ -75,7 +77,7 @@ static int attach_wait_for_workers(const struct attach_request *request, struct 
 		if (strcmp(last.text, why.text) != 0)
 			request->report_waiting(why.text);
 		last = why;
-		r = attach_wait_for_change(&request->wanted, seen, deadline, err);
+		r = attach_wait_for_change(request, seen, deadline, err);
 		if (r < 0)
 			return r;
 	}

@@ -18,6 +18,8 @@ struct attach_request {
 	const char *label;  /* the workers' version */
 	/* Called with what is missing when attach begins to wait, and whenever that changes. */
 	void (*report_waiting)(const char *why);
+	void (*on_wait)(void *data); /* called several times a second while attach waits, or NULL */
+	void *data;
 };
 
 /*

@@ -268,18 +268,16 @@ static bool discover_port_fits(const struct discover_wanted *wanted, struct disc
 	return true;
 }
 
-/* No port fits: lists all. Or several fit: lists those. */
+/* No port fits: lists all. Or @n_fit of them fit: lists those. @fits: by their first listener. */
 static int discover_no_choice(const struct discover_wanted *wanted, struct discover_scene *scene,
-                              unsigned int fits, struct error *err)
+                              const bool *fits, unsigned int n_fit, struct error *err)
 {
 	unsigned int listed = 0;
 
-	discover_report_no_choice(wanted, scene, fits, err);
+	discover_report_no_choice(wanted, scene, n_fit, err);
 	for (size_t i = 0, n; i < scene->n_listeners; i += n) {
-		_cleanup_discover_found_ struct discover_found found = {};
-
 		n = discover_scene_port_length(scene, i);
-		if (fits && !discover_port_fits(wanted, scene, i, n, &found))
+		if (n_fit && !fits[i])
 			continue;
 		if (listed++ == DISCOVER_LISTED_MAX) {
 			error_add(err, 0, "\n  and more");
@@ -287,7 +285,7 @@ static int discover_no_choice(const struct discover_wanted *wanted, struct disco
 		}
 		discover_report_port(scene, i, n, err);
 	}
-	if (fits)
+	if (n_fit)
 		return -ENOTUNIQ;
 	discover_report_advice(scene, err);
 	return DISCOVER_NOT_YET;
@@ -298,22 +296,26 @@ static int discover_choose_port(const struct discover_wanted *wanted, struct dis
                                 struct discover_found *ret, struct error *err)
 {
 	_cleanup_discover_found_ struct discover_found best = {};
-	unsigned int fits = 0;
+	_cleanup_free_ bool *fits = calloc(scene->n_listeners, sizeof(*fits));
+	unsigned int n_fit = 0;
 
+	if (!fits)
+		return error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0, n; i < scene->n_listeners; i += n) {
 		struct discover_found found = {};
 
 		n = discover_scene_port_length(scene, i);
 		if (!discover_port_fits(wanted, scene, i, n, &found))
 			continue;
-		fits++;
+		fits[i] = true;
+		n_fit++;
 		discover_found_free(&best);
 		best = found;
 	}
 	if (discover_scene_is_full(scene))
 		return discover_scene_full_error(err);
-	if (fits != 1)
-		return discover_no_choice(wanted, scene, fits, err);
+	if (n_fit != 1)
+		return discover_no_choice(wanted, scene, fits, n_fit, err);
 	*ret = best;
 	memset(&best, 0, sizeof(best)); /* handed on */
 	return DISCOVER_FOUND;

@@ -3,6 +3,7 @@
  * they are. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,9 @@ struct in_force_rejoined {
 	uint32_t pid; /* a process that has one of them open; 0 = none can be seen */
 };
 
-/* @ret: by endpoint. Returns 0, or a negative errno with @err set. */
-int in_force_rejoin(const struct service *service, struct in_force_rejoined ret[RPD_ENDPOINT_MAX],
-                    struct error *err);
+/* @whose: by endpoint, whether the processes are searched for, which takes time. @ret: by endpoint.
+ * Returns 0; or a negative errno with @err set, if the kernel could not go over all listeners. Then
+ * it may have changed listeners that are not in @ret, and the first few others are changed through
+ * their processes. */
+int in_force_rejoin(const struct service *service, const bool whose[RPD_ENDPOINT_MAX],
+                    struct in_force_rejoined ret[RPD_ENDPOINT_MAX], struct error *err);

@@ -99,6 +99,8 @@ static void in_force_restore_say_rejoined(struct service *service, unsigned int 
 	report->said_rejoined_at[endpoint] = clock_ns(CLOCK_MONOTONIC);
 	if (rejoined->pid)
 		snprintf(whose, sizeof(whose), "pid %u", rejoined->pid);
+	else if (!rejoined->n)
+		strcpy(whose, "an unknown process");
 	else
 		strcpy(whose, "no process, or of one that can't be seen in /proc,");
 	snprintf(line, sizeof(line),
@@ -109,22 +111,48 @@ static void in_force_restore_say_rejoined(struct service *service, unsigned int 
 	events_note(&service->steer, RPD_EVENT_restored, RPD_NO_SLOT, 0, address);
 }
 
-/* @outside: only such listeners. */
-static void in_force_restore_say_failed(const struct service *service, const struct in_force *found,
-                                        bool outside, const char *why,
-                                        struct in_force_restore_report *report)
+static void in_force_restore_say_failed(const struct service *service, unsigned int endpoint,
+                                        const char *why, struct in_force_restore_report *report)
 {
 	char address[ENDPOINT_TEXT_MAX], line[512];
 
+	if (in_force_restore_is_recent(report->said_failed_at[endpoint]))
+		return;
+	report->said_failed_at[endpoint] = clock_ns(CLOCK_MONOTONIC);
+	snprintf(line, sizeof(line),
+	         "%s: a listener with SO_REUSEPORT off may get all connections, and "
+	         "SO_REUSEPORT can't be turned on again: %.256s",
+	         in_force_restore_format(service, endpoint, address), why);
+	report->say(line, report->data);
+}
+
+static bool in_force_restore_is_avoided(const struct in_force *found, unsigned int endpoint)
+{
+	return found->avoided[endpoint] && !found->outside[endpoint];
+}
+
+/* After the kernel could not go over all listeners: it may have changed those that matter. Returns
+ * the number of groups. */
+static int in_force_restore_check(struct service *service, const struct in_force *found,
+                                  const struct in_force_rejoined rejoined[RPD_ENDPOINT_MAX],
+                                  const char *why, struct in_force_restore_report *report)
+{
+	struct in_force now;
+	int n = 0;
+
+	service_in_force_read(service, &now);
 	for (unsigned int e = 0; e < found->n; e++) {
-		if (!found->avoided[e] || (outside && !found->outside[e]))
+		if (!in_force_restore_is_avoided(found, e))
 			continue;
-		snprintf(line, sizeof(line),
-		         "%s: a listener with SO_REUSEPORT off may get all connections, and "
-		         "SO_REUSEPORT can't be turned on again: %.256s",
-		         in_force_restore_format(service, e, address), why);
-		report->say(line, report->data);
+		if (in_force_restore_is_avoided(&now, e)) {
+			report->failed_at = clock_ns(CLOCK_MONOTONIC);
+			in_force_restore_say_failed(service, e, why, report);
+		} else if (now.state[e] == IN_FORCE_OURS) {
+			in_force_restore_say_rejoined(service, e, &rejoined[e], report);
+			n++;
+		}
 	}
+	return n;
 }
 
 /* Returns the number of groups. A listener that can't be changed would keep us busy each time. */
@@ -132,38 +160,41 @@ static int in_force_restore_rejoin(struct service *service, const struct in_forc
                                    struct in_force_restore_report *report)
 {
 	struct in_force_rejoined rejoined[RPD_ENDPOINT_MAX];
+	bool whose[RPD_ENDPOINT_MAX]; /* only what is said */
 	struct error why;
 	int n = 0;
 
 	if (in_force_restore_is_recent(report->failed_at))
 		return 0;
-	if (in_force_rejoin(service, rejoined, &why) < 0) {
-		in_force_restore_say_failed(service, found, false, why.text, report);
-		report->failed_at = clock_ns(CLOCK_MONOTONIC);
-		return 0;
-	}
-	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		whose[e] = !in_force_restore_is_recent(report->said_rejoined_at[e]);
+	if (in_force_rejoin(service, whose, rejoined, &why) < 0)
+		return in_force_restore_check(service, found, rejoined, why.text, report);
+	for (unsigned int e = 0; e < found->n; e++) {
 		if (!rejoined[e].n)
 			continue;
 		in_force_restore_say_rejoined(service, e, &rejoined[e], report);
 		n++;
 	}
-	if (n)
-		return n;
-	in_force_restore_say_failed(service, found, true,
-	                            "it is not in the workers' group, because it was off when they "
-	                            "began to listen; end its process",
-	                            report);
-	report->failed_at = clock_ns(CLOCK_MONOTONIC);
-	return 0;
+	return n;
 }
 
-static bool in_force_restore_is_avoided(const struct in_force *found)
+/* Returns the number of groups. */
+static int in_force_restore_listeners(struct service *service, const struct in_force *found,
+                                      struct in_force_restore_report *report)
 {
-	for (unsigned int e = 0; e < found->n; e++)
-		if (found->avoided[e])
-			return true;
-	return false;
+	bool avoided = false;
+
+	for (unsigned int e = 0; e < found->n; e++) {
+		avoided |= in_force_restore_is_avoided(found, e);
+		if (found->outside[e])
+			in_force_restore_say_failed(service, e,
+			                            "it is not in the workers' group, because it "
+			                            "was off when they began to listen; end its "
+			                            "process",
+			                            report);
+	}
+	return avoided ? in_force_restore_rejoin(service, found, report) : 0;
 }
 
 int in_force_restore(struct service *service, const struct rpd_group_member *rows, size_t n,
@@ -171,14 +202,13 @@ int in_force_restore(struct service *service, const struct rpd_group_member *row
                      struct error *err)
 {
 	struct in_force found;
-	int r, rejoined = 0;
+	int r, rejoined;
 
 	in_force_take(rows, n, &service->steer, &found);
 	if (service->reachable)
 		in_force_look_up(rows, n, &service->steer, &found);
 	r = in_force_restore_programs(service, &found, own, report, err);
-	if (in_force_restore_is_avoided(&found))
-		rejoined = in_force_restore_rejoin(service, &found, report);
+	rejoined = in_force_restore_listeners(service, &found, report);
 	return r < 0 ? r : r + rejoined;
 }
 

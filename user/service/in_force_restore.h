@@ -15,8 +15,9 @@ struct in_force_restore_report {
 	void (*say)(const char *line, void *data);
 	void *data;
 	/* CLOCK_MONOTONIC, ns; 0 = never */
-	int64_t said_at[RPD_ENDPOINT_MAX], said_rejoined_at[RPD_ENDPOINT_MAX];
-	int64_t failed_at; /* SO_REUSEPORT could not be turned on: for a minute, it is not tried */
+	int64_t said_at[RPD_ENDPOINT_MAX], said_rejoined_at[RPD_ENDPOINT_MAX],
+	        said_failed_at[RPD_ENDPOINT_MAX];
+	int64_t failed_at; /* turning SO_REUSEPORT on: for a minute, it is not tried again */
 };
 
 /*

@@ -56,7 +56,7 @@ static uint32_t leftovers_find_in_cgroup(const char *path, const char *name)
 	return fd >= 0 && cgroup_list_processes(fd, &pids, &n) == 0 && n ? pids[0] : 0;
 }
 
-static uint32_t leftovers_find_in_cgroups(const char *service)
+uint32_t leftovers_find_process(const char *service)
 {
 	char path[PATH_MAX], **names = NULL;
 	uint32_t found = 0;
@@ -77,7 +77,7 @@ bool leftovers_live(const struct steer *steer, const char *service, uint32_t *re
 {
 	*ret_pid = leftovers_find_in_slots(steer);
 	if (!*ret_pid)
-		*ret_pid = leftovers_find_in_cgroups(service);
+		*ret_pid = leftovers_find_process(service);
 	return *ret_pid || leftovers_listen(steer);
 }
 

@@ -84,7 +84,8 @@ static void responses_add_past(struct service *service, const struct response_ro
 
 	if (http_get_row(&service->http, key, &past) < 0 ||
 	    strcmp(past.responses.label, row->responses.label) != 0) {
-		http_set_row(&service->http, key, row);
+		if (http_make_row(&service->http, key, row->responses.label) == 0)
+			http_set_row(&service->http, key, row);
 		return;
 	}
 	for (unsigned int i = 0; i < RESPONSE_CLASS_MAX; i++)
@@ -109,7 +110,7 @@ void responses_keep_past(struct service *service, uint16_t generation)
 
 void responses_set_version(struct service *service, uint16_t generation, const char *label)
 {
-	struct response_row row = {};
+	struct response_row row;
 
 	if (!service->http.counting || generation > RPD_ACCOUNT_UNKNOWN)
 		return;
@@ -117,10 +118,8 @@ void responses_set_version(struct service *service, uint16_t generation, const c
 		if (!strcmp(row.responses.label, label))
 			return;
 		responses_keep_past(service, generation);
-		row = (struct response_row){};
 	}
-	strncpy(row.responses.label, label, sizeof(row.responses.label) - 1);
-	http_set_row(&service->http, generation, &row);
+	http_make_row(&service->http, generation, label);
 }
 
 void responses_set_versions(struct service *service, const struct rpd_schedule *schedule)

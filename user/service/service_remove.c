@@ -111,7 +111,12 @@ static void service_remove_release(struct service *service, struct service_group
 	struct error ignored;
 
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
-		if (groups[e].fd >= 0 && found->state[e] != IN_FORCE_REPLACED) {
+		if (found->state[e] == IN_FORCE_REPLACED) {
+			cleanup_close(&groups[e].fd); /* its program may choose ours */
+			groups[e].fd = -1;
+		}
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (groups[e].fd >= 0) {
 			groups[e].unreached =
 			        steer_borrowed_detach(&service->steer, groups[e].fd) < 0;
 			cleanup_close(&groups[e].fd); /* ours would get connections */

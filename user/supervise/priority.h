@@ -15,6 +15,7 @@ enum {
 	PRIORITY_SIGNAL = SD_EVENT_PRIORITY_NORMAL - 21, /* may go on without the lock (turn.h) */
 	PRIORITY_EXIT = SD_EVENT_PRIORITY_NORMAL - 20,   /* a main process has ended */
 	PRIORITY_EMPTY = SD_EVENT_PRIORITY_NORMAL - 19,  /* all processes of a worker have */
+	PRIORITY_RELOAD = SD_EVENT_PRIORITY_NORMAL - 18, /* one that was asked for before others */
 	PRIORITY_REAP = SD_EVENT_PRIORITY_NORMAL + 1,    /* children that nothing waits for */
 	PRIORITY_UNTRUSTED = SD_EVENT_PRIORITY_NORMAL + 10, /* listeners, messages */
 };

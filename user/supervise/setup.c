@@ -9,6 +9,7 @@
 #include "kern/cgroup.h"
 #include "kern/guard.h"
 #include "kern/hook.h"
+#include "service/leftovers.h"
 #include "service/run_dir.h"
 #include "service/service_create.h"
 #include "service/service_lock.h"
@@ -145,6 +146,7 @@ void setup_remove(struct supervisor *sup)
 	static const char *const sockets[] = {"control", "notify"};
 	struct service *service = NULL;
 	const char *left = NULL;
+	uint32_t stuck = 0; /* a process that SIGKILL has not ended */
 	char path[PATH_MAX];
 	struct error err = {};
 	int r;
@@ -154,6 +156,7 @@ void setup_remove(struct supervisor *sup)
 	parking_close(&sup->parking);
 	steering_check_end(sup);
 	if (!service_cgroup_remove(sup) && sup->cgroup_fd >= 0) {
+		stuck = leftovers_find_process(sup->name);
 		hook_detach(sup->cgroup_fd);
 		guard_detach(sup->cgroup_fd);
 	}
@@ -180,9 +183,8 @@ void setup_remove(struct supervisor *sup)
 		sup->status = EXIT_REFUSED;
 		left = err.text;
 	}
-	if (sup->left_behind && !left) {
-		error_set(&err, 0, "pid %u of a worker has not ended after SIGKILL",
-		          sup->left_behind);
+	if (stuck && !left) {
+		error_set(&err, 0, "pid %u of a worker has not ended after SIGKILL", stuck);
 		sup->status = EXIT_REFUSED;
 		left = err.text;
 	}

@@ -253,8 +253,7 @@ static int supervisor_add_sources(struct supervisor *sup)
 	if (r == 0)
 		r = due_new(sup, PRIORITY_SIGNAL, supervisor_on_stop, sup, &sup->on_stop);
 	if (r == 0)
-		r = due_new(sup, SD_EVENT_PRIORITY_NORMAL, supervisor_on_reload, sup,
-		            &sup->on_reload);
+		r = due_new(sup, PRIORITY_RELOAD, supervisor_on_reload, sup, &sup->on_reload);
 	return r;
 }
 

@@ -291,7 +291,6 @@ struct supervisor {
 	bool announced;    /* every slot has settled once, which has been logged */
 	bool leaving; /* it was asked to stop, or stops: goes on without the lock, if it must */
 	bool stopping;
-	uint32_t left_behind; /* while it stops: a process that SIGKILL has not ended; 0 = none */
 	int64_t ending_since; /* no worker is left; CLOCK_MONOTONIC, ns; 0 = not yet */
 	bool ended;           /* nothing of the service is left */
 	int status;           /* exit status, when it has ended */

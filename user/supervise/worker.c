@@ -34,8 +34,9 @@
 /* How often it is tried again to put a worker into its slot, and after what time, which doubles. */
 #define LATER_MAX 4
 #define LATER_NS  (NS_PER_S / 2)
-/* How long a worker that was sent SIGKILL may take to end. A lock of the kernel that another
- * process keeps, such as that of a pipe that the worker has open, can hold it for ever. */
+/* How long a worker that was sent SIGKILL may take to end, at least: --kill-timeout may be longer,
+ * for one with much memory. A lock of the kernel that another process keeps, such as that of a pipe
+ * that the worker has open, can hold it for ever. */
 #define END_NS (10 * NS_PER_S)
 
 /* --- its end */
@@ -199,16 +200,32 @@ static void worker_release(struct worker *w)
 	report_change(sup);
 }
 
+/* The main process may have ended, and left others. */
+static uint32_t worker_find_process(const struct worker *w)
+{
+	_cleanup_free_ uint32_t *pids = NULL;
+	size_t n = 0;
+
+	return w->exited && cgroup_list_processes(w->cgroup_fd, &pids, &n) == 0 && n ? pids[0]
+	                                                                             : w->pid;
+}
+
+/* How long it may take to end after SIGKILL. */
+static int64_t worker_end_time(const struct worker *w)
+{
+	const int64_t kill_timeout = w->plan->config.kill_timeout;
+
+	return kill_timeout > END_NS ? kill_timeout : END_NS;
+}
+
 /* Leaves its processes alone. */
 static void worker_give_up(struct worker *w)
 {
 	report_line(
 	        w->sup,
-	        "slot %u: pid %u has not ended %d s after SIGKILL: the kernel holds it, because "
+	        "slot %u: pid %u has not ended %g s after SIGKILL: the kernel holds it, because "
 	        "another process keeps a lock, for example; it is left behind",
-	        w->slot, w->pid, (int)(END_NS / NS_PER_S));
-	if (w->sup->stopping)
-		w->sup->left_behind = w->pid;
+	        w->slot, worker_find_process(w), (double)worker_end_time(w) / NS_PER_S);
 	worker_event(w, WORKER_EVENT_EMPTY);
 }
 
@@ -402,7 +419,7 @@ static void worker_act(struct worker *w, unsigned int actions)
 		worker_arm(w, config->kill_timeout);
 	if (actions & WORKER_KILL_TREE) {
 		cgroup_kill(w->cgroup_fd);
-		worker_arm(w, END_NS);
+		worker_arm(w, worker_end_time(w));
 	}
 	if (actions & (WORKER_FAILED | WORKER_DIED))
 		w->sup->events->lost(w);
