@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -97,6 +98,9 @@ static bool watch_reexec_is_metrics(uint32_t pid, void *data)
 
 void watch_reexec_start(struct watch_reexec *reexec, sd_event *loop)
 {
+	/* Children of the earlier program, which nobody else reaps. */
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
 	reexec->loop = loop;
 	memory_check(reaper_new(loop, watch_reexec_is_metrics, reexec->metrics, &reexec->reaper));
 	memory_check(sd_event_add_signal(loop, NULL, SIGUSR2, watch_reexec_on_signal, reexec));
