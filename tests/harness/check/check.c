@@ -241,8 +241,13 @@ static int check_refuse_selection(const char *program, const struct selection *s
 
 static int check_prepare(void)
 {
+	sigset_t child;
 	int r;
 
+	/* While the main thread blocks it, the end of a child would interrupt another thread. */
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child, NULL);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGALRM, check_on_alarm);
 	outcome = mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
