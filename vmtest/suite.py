@@ -51,6 +51,7 @@ LEFT_OUT = {
     "deploy": SAME,
     "deploy.blue_green/loopback": None,
     "deploy.canary_shares": None,
+    "dashboard.": SAME,
     "drain.hundred_cycles": "100,000 connections; drain.attach_and_detach is run",
     "drain.last_live_worker": SAME,
     "drain.under_load": "thousands of connections; drain.attach_and_detach is run",
@@ -101,6 +102,7 @@ LEFT_OUT = {
     "top.": SAME,
     "unpinned.": SAME,
     "watch.": SAME,
+    "web": SAME,
     "watch.replaced_worker": None,
     "watch.rolling_restart/c-link-undrained": None,
 }

@@ -130,19 +130,19 @@ def test_requests(bed):
     pid = exporter_pid(run.process.pid)
     before = memory(pid)
     body = b"x" * (4 << 20)
-    head = b"GET /metrics HTTP/1.1\r\nHost: x\r\n"
+    head = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n"
     for request, statuses in (
             (head + b"X: " + body + b"\r\n\r\n", (431, 413, 400, None)),
             (head + b"a: b\r\n" * 100000 + b"\r\n", (431, 413, 400, None)),
             (b"GET /" + body + b" HTTP/1.1\r\n\r\n", (414, 431, 400, None)),
             (head + b"Content-Length: %d\r\n\r\n" % len(body) + body, (200, 400, 413, None)),
-            (b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\n" + body,
+            (b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999999\r\n\r\n" + body,
              (405, 400, 413, None)),
             (head + b"Transfer-Encoding: chunked\r\n\r\n" + b"ffffff\r\n" + body,
              (200, 400, None)),
             (head + b"\r\n" + head + b"\r\n", (200,)),
             (b"\0" * 100 + b"\r\n\r\n", (400, None)),
-            (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", (404,))):
+            (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", (404,))):
         check(ask(request) in statuses, f"the answer to {request[:80]}")
     expect_scrape()
     equal(exporter_pid(run.process.pid), pid, "pid of the exporter")

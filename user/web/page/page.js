@@ -297,7 +297,7 @@ function remember(workers, gap) {
 
 // --- the tables of the page
 
-// Sparklines and bars are drawn of the rows in view, and of those near to it.
+// Sparklines and bars are drawn only near the view.
 const observer = new IntersectionObserver(entries => {
 	for (const {target, isIntersecting} of entries) {
 		const row = workers.rows.get(Number(target.dataset.key));
@@ -469,7 +469,7 @@ function button(parent) {
 	};
 }
 
-// A refusal stays until the next action.
+// A refusal stays until the next one.
 function answer(words, className = '') {
 	say(words);
 	write($('answer'), words);
@@ -695,7 +695,7 @@ async function ask(url, options = {}) {
 	const response = await fetch(url, {...options, headers, signal: AbortSignal.timeout(PATIENCE)});
 	const words = await response.text();
 
-	// The server escapes control characters, such as those that change the direction of text.
+	// The server escapes control characters.
 	if (response.ok)
 		return words.replace(/\\(u....|.)/g, (all, it) => it[1] ? '\ufffd' : all);
 	// No JSON: something between the page and the server has answered.
@@ -752,9 +752,11 @@ function showService(status, news, gap) {
 	show($('service'), true);
 }
 
-// The last deployment, if the status has none any more.
+// The last deployment, if the status has none any more. Answers may be old.
 async function askDeployment(status, news) {
-	if (status.deployment || !status.run || (memory.looks && !news.some(e => e.event === 'deployment')))
+	const recent = memory.events.filter(e => e.time + 3 > memory.time).concat(news);
+
+	if (status.deployment || !status.run || (memory.looks && !recent.some(e => e.event === 'deployment')))
 		return;
 	memory.deployment = await ask(path('rollout')).then(JSON.parse, why => {
 		if (why.status !== 404)
@@ -771,7 +773,7 @@ async function lookAtService(of, gap) {
 	if (of === memory)
 		await askDeployment(status, news);
 	if (of !== memory)
-		return; // another service was selected meanwhile
+		return; // another one is shown by now
 	const resumed = performance.now();
 
 	showService(status, news, gap);
@@ -807,7 +809,7 @@ async function look() {
 		lastLook = now;
 		report('');
 	} catch (why) {
-		// 503: busy at the moment, so the values stay for now.
+		// 503: busy, so the values stay for now.
 		if (of === memory && (why.status !== 503 || now - lastLook > 3))
 			report(explain(why));
 	}
