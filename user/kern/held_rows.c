@@ -12,14 +12,15 @@
 
 int held_rows_write(int file, const void *rows, size_t size)
 {
-	const char *at = rows, *end = at + size;
+	const char *at = rows; /* NULL if there are none */
 
-	while (at < end) {
-		const ssize_t n = write(file, at, (size_t)(end - at));
+	while (size > 0) {
+		const ssize_t n = write(file, at, size);
 
 		if (n < 0)
 			return -errno;
 		at += n;
+		size -= (size_t)n;
 	}
 	return 0;
 }
