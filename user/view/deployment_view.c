@@ -9,10 +9,13 @@
 #include "base/clock.h"
 #include "base/json_build.h"
 #include "base/json_read.h"
+#include "base/memory.h"
 #include "view/screen_pen.h"
 #include "view/table.h"
+#include "view/wrap.h"
 
 #define BAR_WIDTH 40
+#define ROW_AT    8 /* the column of the text of a row that has a title */
 
 bool deployment_view_is(struct json_object *of, const char *key, const char *text)
 {
@@ -182,13 +185,9 @@ static void deployment_view_print_signals(FILE *out, struct json_object *d)
 static void deployment_view_print_steps(FILE *out, struct json_object *d)
 {
 	struct json_object *steps = json_read_value(d, "steps");
-	const size_t n = json_read_length(d, "steps");
 	const int64_t at = json_read_number(d, "step");
 
-	if (n < 2)
-		return;
-	fputs("  steps ", out);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < json_read_length(d, "steps"); i++) {
 		struct json_object *step = json_object_array_get_idx(steps, i);
 		struct json_object *seconds = json_read_value(step, "seconds");
 		char text[32] = "pause";
@@ -202,22 +201,63 @@ static void deployment_view_print_steps(FILE *out, struct json_object *d)
 		        json_read_real(step, "share"), text[0] ? " " : "", text,
 		        (int64_t)i + 1 == at ? "]" : "");
 	}
-	fputc('\n', out);
+}
+
+/* --- the whole */
+
+static void deployment_view_print_summary(FILE *out, struct json_object *d)
+{
+	deployment_view_print_head(out, d);
+	deployment_view_print_left(out, d);
+}
+
+/* What @print prints. */
+static char *deployment_view_new_text(void (*print)(FILE *, struct json_object *),
+                                      struct json_object *d)
+{
+	char *text;
+	size_t size;
+	FILE *out = memory_need(open_memstream(&text, &size));
+
+	print(out, d);
+	if (fclose(out) != 0)
+		memory_need(NULL);
+	return text;
+}
+
+/* Prints a row of 80 columns, and of several lines if @text is long. Lines that a worker has
+ * printed are in it with escaped ends. */
+static void deployment_view_print_row(FILE *out, const char *title, const char *text)
+{
+	for (const char *end; *text; text = end + 2) {
+		_cleanup_free_ char *line = NULL;
+
+		fprintf(out, "  %-*s", ROW_AT - 2, title);
+		title = "";
+		end = strstr(text, "\\n");
+		line = memory_need(end ? strndup(text, (size_t)(end - text)) : strdup(text));
+		wrap_print(out, line, ROW_AT, ROW_AT);
+		if (!end)
+			return;
+	}
 }
 
 void deployment_view_draw(FILE *out, struct json_object *d, bool utf8)
 {
 	struct screen_pen pen = {.out = out, .rows = 1, .columns = 80, .row = 1, .left = 80};
+	_cleanup_free_ char *summary = deployment_view_new_text(deployment_view_print_summary, d);
+	_cleanup_free_ char *steps = deployment_view_new_text(deployment_view_print_steps, d);
+	const char *reason = json_read_text(d, "reason");
 
-	deployment_view_print_head(out, d);
-	deployment_view_print_left(out, d);
-	fputs("\n  share [", out);
+	wrap_print(out, summary, 0, 2);
+	fputs("  share [", out);
 	screen_pen_bar(&pen, BAR_WIDTH, json_read_real(d, "share") / 100, utf8);
 	fprintf(out, "] %.1f %% (%" PRId64 " of %" PRId64 " workers)\n", json_read_real(d, "share"),
 	        json_read_number(d, "workers"), json_read_number(d, "of"));
-	deployment_view_print_steps(out, d);
-	if (json_read_text(d, "reason") && *json_read_text(d, "reason"))
-		fprintf(out, "  why   %s\n", json_read_text(d, "reason"));
+	if (json_read_length(d, "steps") > 1)
+		deployment_view_print_row(out, "steps", steps);
+	if (reason && *reason)
+		deployment_view_print_row(out, "why", reason);
 	deployment_view_print_signals(out, d);
 }
 

@@ -67,6 +67,29 @@ static void whole(void **state)
 	       "resets  12 of 480  9 of 9100      2310      1000  bad\n");
 }
 
+/* Rows of more than 80 columns go on below their text, as do the lines that a worker has printed.
+ */
+static void long_rows(void **state)
+{
+	expect(deployment_view_print,
+	       deployment(
+	               "\"phase\": \"progressing\", \"gate\": \"step that comes into force next\","
+	               " \"reason\": \"slot 0: the new worker (pid 4711) ended (exit status 1);"
+	               " its last lines were:\\\\nError: no such module, or none that can be read"
+	               " by this one\\\\n  at main.js:1\\\\n\""),
+	       "web: canary from v1 to v2: step 1 of 3, asks the gate before the step that comes\n"
+	       "  into force next\n"
+	       "  share [##                                      ] 5.0 % (1 of 8 workers)\n"
+	       "  steps [5% 2m], 12.5% pause, 100%\n"
+	       "  why   slot 0: the new worker (pid 4711) ended (exit status 1); its last lines\n"
+	       "        were:\n"
+	       "        Error: no such module, or none that can be read by this one\n"
+	       "         at main.js:1\n"
+	       "\n"
+	       "SIGNAL  NEW        OLD        EVIDENCE  BAD FROM  VERDICT\n"
+	       "resets  12 of 480  9 of 9100      2310      1000  bad\n");
+}
+
 static void lines(void **state)
 {
 	expect(deployment_view_print_line, deployment("\"phase\": \"progressing\""),
@@ -124,10 +147,8 @@ static void history(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(whole),
-	        cmocka_unit_test(lines),
-	        cmocka_unit_test(news),
-	        cmocka_unit_test(history),
+	        cmocka_unit_test(whole), cmocka_unit_test(long_rows), cmocka_unit_test(lines),
+	        cmocka_unit_test(news),  cmocka_unit_test(history),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);
