@@ -135,18 +135,21 @@ static void deployment_on_change(struct supervisor *sup)
 	struct deployment *it = sup->deployment;
 	const struct rollout *rollout = &sup->reload->rollout;
 	/* Until workers return, the version that they replace has the slots. */
-	const size_t step = it->returns ? 0 : rollout->step + rollout->in_force;
+	const size_t step = it->returns ? 0 : rollout->n_in_force;
 	const unsigned int n_new = it->returns ? 0 : rollout_count(rollout, ROLLOUT_REPLACED);
 	const char *const asked_about = it->gate_about;
-	bool changed = it->step != step || it->n_new != n_new || it->halt != rollout->halt ||
-	               it->is_passed != rollout->passed;
+	bool changed = it->step != step || it->begun != rollout->step + 1 || it->n_new != n_new ||
+	               it->halt != rollout->halt || it->is_passed != rollout->passed ||
+	               it->is_full != rollout->full;
 
 	deployment_gate_update(sup);
 	changed |= it->gate_about != asked_about;
 	if (!changed)
 		return;
 	it->n_new = n_new;
+	it->begun = rollout->step + 1;
 	it->is_passed = rollout->passed;
+	it->is_full = rollout->full;
 	if (step > it->step) {
 		deployment_note_step(sup, it, step);
 		deployment_judge_watch(sup);

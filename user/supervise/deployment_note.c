@@ -171,6 +171,8 @@ static struct json_object *deployment_note_new_file(const struct supervisor *sup
 	json_build_flag(state, "unasked", it->unasked);
 	json_build_flag(state, "is_asked", it->is_asked);
 	json_build_flag(state, "is_passed", it->is_passed);
+	json_build_flag(state, "is_full", it->is_full);
+	json_build_number(state, "begun", (int64_t)it->begun);
 	json_build_flag(state, "for_ever", it->held_until == INT64_MAX);
 	json_build_number(state, "halt", it->halt);
 	json_build_number(state, "judgement", it->judgement);

@@ -95,6 +95,23 @@ static void canary(void **context)
 	assert_int_equal(at(&rollout, 20 + 2 * TIME), ROLLOUT_COMMIT);
 }
 
+/* To the end at once: until the last step has its share, the first one has. */
+static void full_promotion(void **context)
+{
+	struct rollout rollout;
+
+	begin_canary(&rollout, true);
+	assert_int_equal(rollout.n_in_force, 0);
+	put_in_force(&rollout, 10);
+	assert_int_equal(rollout.n_in_force, 1);
+	rollout_promote(&rollout, true);
+	assert_int_equal(at(&rollout, 20), ROLLOUT_START);
+	assert_int_equal(rollout.step, 2);
+	assert_int_equal(rollout.n_in_force, 1);
+	put_in_force(&rollout, 20);
+	assert_int_equal(rollout.n_in_force, 3);
+}
+
 /* What was found of a step does not count for the next one, whose workers start meanwhile. */
 static void judgement_of_step_before(void **context)
 {
@@ -483,17 +500,12 @@ static void random_deployments(void **context)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(blue_green),
-	        cmocka_unit_test(canary),
-	        cmocka_unit_test(judgement_of_step_before),
-	        cmocka_unit_test(every_pair),
-	        cmocka_unit_test(no_traffic_pauses),
-	        cmocka_unit_test(no_old_worker),
-	        cmocka_unit_test(pause_before_flip),
-	        cmocka_unit_test(gates),
-	        cmocka_unit_test(gates_of_one_step),
-	        cmocka_unit_test(gate_stays_shut),
-	        cmocka_unit_test(random_deployments),
+	        cmocka_unit_test(blue_green),      cmocka_unit_test(canary),
+	        cmocka_unit_test(full_promotion),  cmocka_unit_test(judgement_of_step_before),
+	        cmocka_unit_test(every_pair),      cmocka_unit_test(no_traffic_pauses),
+	        cmocka_unit_test(no_old_worker),   cmocka_unit_test(pause_before_flip),
+	        cmocka_unit_test(gates),           cmocka_unit_test(gates_of_one_step),
+	        cmocka_unit_test(gate_stays_shut), cmocka_unit_test(random_deployments),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);
