@@ -26,7 +26,7 @@ class Proof:
         self.in_place = strategy == "in-place"
         self.run = Deploys(bed, server_command(bed, server, "v1"), *QUICK,
                            "--ready-timeout", "200s", *server_options(server),
-                           *(["--in-place"] if self.in_place else []), workers=WORKERS)
+                           *(["--in-place", "--batch", 1] if self.in_place else []), workers=WORKERS)
         self.old = self.run.pids()
         self.new_command = server_command(bed, server, "v2")
         # Frameworks need the processors to start.

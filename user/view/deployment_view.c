@@ -67,6 +67,13 @@ static void deployment_view_print_step(FILE *out, struct json_object *d)
 		fprintf(out, "step %" PRId64 " of %zu", step, json_read_length(d, "steps"));
 }
 
+/* Whether the workers that are held after the end are those of the new version. */
+static bool deployment_view_holds_new(struct json_object *d)
+{
+	return deployment_view_is(d, "outcome", "aborted") ||
+	       deployment_view_is(d, "outcome", "failed");
+}
+
 /* When the step, the pause or the time of the held workers is over. */
 static void deployment_view_print_left(FILE *out, struct json_object *d)
 {
@@ -84,8 +91,8 @@ static void deployment_view_print_left(FILE *out, struct json_object *d)
 		        ends > now ? ", %s left" : ", its time is over: it waits for more samples",
 		        deployment_view_format_time(ends - now, text, sizeof(text)));
 	else if (held > now)
-		fprintf(out, "; the %s workers are held for %s more",
-		        deployment_view_is(d, "outcome", "promoted") ? "old" : "new",
+		fprintf(out, "; the workers of %s are held for %s more",
+		        json_read_text(d, deployment_view_holds_new(d) ? "new" : "old"),
 		        deployment_view_format_time(held - now, text, sizeof(text)));
 }
 
@@ -225,21 +232,25 @@ static char *deployment_view_new_text(void (*print)(FILE *, struct json_object *
 	return text;
 }
 
-/* Prints a row of 80 columns, and of several lines if @text is long. Lines that a worker has
- * printed are in it with escaped ends. */
-static void deployment_view_print_row(FILE *out, const char *title, const char *text)
+/* Prints @text in lines of 80 columns; the first one begins at column @at, the others at @indent.
+ * Lines that a worker has printed are in it with escaped ends. */
+static void deployment_view_print_lines(FILE *out, const char *text, int at, int indent)
 {
-	for (const char *end; *text; text = end + 2) {
+	for (const char *end;; text = end + 2, at = fprintf(out, "%*s", indent, "")) {
 		_cleanup_free_ char *line = NULL;
 
-		fprintf(out, "  %-*s", ROW_AT - 2, title);
-		title = "";
 		end = strstr(text, "\\n");
 		line = memory_need(end ? strndup(text, (size_t)(end - text)) : strdup(text));
-		wrap_print(out, line, ROW_AT, ROW_AT);
-		if (!end)
+		wrap_print(out, line, at, indent);
+		if (!end || !end[2])
 			return;
 	}
+}
+
+static void deployment_view_print_row(FILE *out, const char *title, const char *text)
+{
+	fprintf(out, "  %-*s", ROW_AT - 2, title);
+	deployment_view_print_lines(out, text, ROW_AT, ROW_AT);
 }
 
 void deployment_view_draw(FILE *out, struct json_object *d, bool utf8)
@@ -266,14 +277,26 @@ void deployment_view_print(FILE *out, struct json_object *deployment)
 	deployment_view_draw(out, deployment, false);
 }
 
-void deployment_view_print_line(FILE *out, struct json_object *d)
+static void deployment_view_print_all(FILE *out, struct json_object *d)
 {
 	deployment_view_print_head(out, d);
 	fputs(": ", out);
 	deployment_view_print_share(out, d);
 	deployment_view_print_left(out, d);
 	deployment_view_print_reason(out, d);
+}
+
+void deployment_view_print_line(FILE *out, struct json_object *deployment)
+{
+	deployment_view_print_all(out, deployment);
 	fputc('\n', out);
+}
+
+void deployment_view_print_wrapped(FILE *out, struct json_object *deployment)
+{
+	_cleanup_free_ char *text = deployment_view_new_text(deployment_view_print_all, deployment);
+
+	deployment_view_print_lines(out, text, 0, 2);
 }
 
 bool deployment_view_has_news(struct json_object *d, struct json_object *before)
@@ -330,6 +353,7 @@ void deployment_view_print_history(FILE *out, struct json_object *deployments)
 		const char *reason = json_read_text(d, "reason");
 
 		if (!deployment_view_is(d, "outcome", "promoted") && reason && reason[0])
-			fprintf(out, "%s: %s\n", json_read_text(d, "new"), reason);
+			deployment_view_print_lines(
+			        out, reason, fprintf(out, "%s: ", json_read_text(d, "new")), 2);
 	}
 }

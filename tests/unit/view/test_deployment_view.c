@@ -105,6 +105,34 @@ static void lines(void **state)
 	       "workers); resets\n");
 }
 
+/* Which workers are held after the end. */
+static void held(void **state)
+{
+	static const struct {
+		const char *members, *wanted;
+	} rows[] = {
+	        {"\"outcome\": \"promoted\", \"held_until\": 4e9", "; the workers of v1 are held"},
+	        {"\"outcome\": \"rolled-back\", \"held_until\": 4e9",
+	         "; the workers of v1 are held"},
+	        {"\"outcome\": \"aborted\", \"held_until\": 4e9", "; the workers of v2 are held"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_free_ char *text =
+		        printed(deployment_view_print_line, deployment(rows[i].members));
+
+		assert_non_null(strstr(text, rows[i].wanted));
+	}
+}
+
+static void wrapped(void **state)
+{
+	expect(deployment_view_print_wrapped,
+	       deployment("\"phase\": \"paused\", \"reason\": \"asked by a person\""),
+	       "web: canary from v1 to v2: step 1 of 3: v2 has 5.0 % of new connections (1 of 8\n"
+	       "  workers), waits for `promote` or `abort`; asked by a person\n");
+}
+
 /* A line is printed for each change that a person wants to know, and for no other. */
 static void news(void **state)
 {
@@ -135,11 +163,15 @@ static void history(void **state)
 
 	json_object_array_add(list, deployment("\"outcome\": \"promoted\", \"seconds\": 754.2"));
 	json_object_array_add(list, deployment("\"outcome\": \"aborted\", \"seconds\": 9.0, "
-	                                       "\"reason\": \"resets\""));
+	                                       "\"reason\": \"resets of so many connections that"
+	                                       " it takes more than one line of text to say"
+	                                       "\\\\nall of it\""));
 	text = printed(deployment_view_print_history, list);
 	assert_non_null(strstr(text, "12m 34s  canary    v1   v2   promoted\n"));
 	assert_non_null(strstr(text, "9s  canary    v1   v2   aborted\n"));
-	assert_non_null(strstr(text, "v2: resets\n"));
+	assert_non_null(strstr(text,
+	                       "v2: resets of so many connections that it takes more than "
+	                       "one line of text to\n  say\n  all of it\n"));
 	expect(deployment_view_print_history, json_object_new_array(),
 	       "no deployment has ended yet\n");
 }
@@ -147,8 +179,9 @@ static void history(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(whole), cmocka_unit_test(long_rows), cmocka_unit_test(lines),
-	        cmocka_unit_test(news),  cmocka_unit_test(history),
+	        cmocka_unit_test(whole),   cmocka_unit_test(long_rows), cmocka_unit_test(lines),
+	        cmocka_unit_test(held),    cmocka_unit_test(wrapped),   cmocka_unit_test(news),
+	        cmocka_unit_test(history),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);
