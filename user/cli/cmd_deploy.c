@@ -47,6 +47,9 @@ int cmd_deploy(struct invocation *i, struct error *err)
 	follow.id = json_read_number(answer, "id");
 	changed = json_read_flag(answer, "changed");
 	if (!changed || i->leave || (!i->stay && i->timeout < 0 && !isatty(STDOUT_FILENO))) {
+		if (!i->json && !changed)
+			printf("%s: nothing to do: it has this version, with this command\n",
+			       supervised.service);
 		if (i->json)
 			answer_print(answer, true, NULL);
 		else

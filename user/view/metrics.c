@@ -390,27 +390,68 @@ static void metrics_write_responses(FILE *out, enum response_metric metric,
 			                       rows[s].of[OF_WORKERS].at[w].values);
 }
 
-static void metrics_write_up(FILE *out, const struct service_rows *rows, size_t n)
+/* What is 0 or 1 of a service. Each returns -1 if the service has no such sample. */
+static int metrics_is_up(struct json_object *service, const struct min_live *min_live)
 {
-	static const struct metric up = {"reuseportd_up", "gauge",
-	                                 "whether the service could be read"};
-	static const struct metric supervisor = {
-	        "reuseportd_supervisor_up", "gauge",
-	        "whether the supervisor of a service of `run` lives"};
-
-	metrics_write_head(out, &up);
-	for (size_t s = 0; s < n; s++)
-		fprintf(out, "%s%s} %d\n", up.name, rows[s].of[OF_SERVICE].at->labels,
-		        !json_read_value(metrics_service(&rows[s]), "error"));
-	metrics_write_head(out, &supervisor);
-	for (size_t s = 0; s < n; s++)
-		if (json_read_flag(metrics_service(&rows[s]), "run"))
-			fprintf(out, "%s%s} %d\n", supervisor.name,
-			        rows[s].of[OF_SERVICE].at->labels,
-			        !!json_read_value(metrics_service(&rows[s]), "supervisor_pid"));
+	return !json_read_value(service, "error");
 }
 
-static void metrics_write_all(FILE *out, const struct service_rows *rows, size_t n)
+static int metrics_is_supervised(struct json_object *service, const struct min_live *min_live)
+{
+	return json_read_flag(service, "run") ? !!json_read_value(service, "supervisor_pid") : -1;
+}
+
+/* A service that can't be read is not ready, as /ready answers (view/ready_view.h). */
+static int metrics_is_ready(struct json_object *service, const struct min_live *min_live)
+{
+	struct json_object *ready = json_read_value(service, "readiness");
+
+	return json_read_flag(ready, "ready") &&
+	       json_read_number(ready, "live") >=
+	               min_live_count(min_live, (unsigned int)json_read_number(ready, "wanted"));
+}
+
+static int metrics_is_draining(struct json_object *service, const struct min_live *min_live)
+{
+	struct json_object *ready = json_read_value(service, "readiness");
+
+	return ready ? !!json_read_value(ready, "draining_since") : -1;
+}
+
+static void metrics_write_flags(FILE *out, const struct service_rows *rows, size_t n,
+                                const struct min_live *min_live)
+{
+	static const struct {
+		struct metric metric;
+		int (*is_so)(struct json_object *service, const struct min_live *min_live);
+	} flags[] = {
+	        {{"reuseportd_up", "gauge", "whether the service could be read"}, metrics_is_up},
+	        {{"reuseportd_supervisor_up", "gauge",
+	          "whether the supervisor of a service of `run` lives"},
+	         metrics_is_supervised},
+	        {{"reuseportd_ready", "gauge",
+	          "whether the service takes new connections, as /ready answers"},
+	         metrics_is_ready},
+	        {{"reuseportd_draining", "gauge",
+	          "whether the host drains (`drain-host`), or the service's supervisor was asked "
+	          "to stop (`run --lame-duck`)"},
+	         metrics_is_draining},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		metrics_write_head(out, &flags[i].metric);
+		for (size_t s = 0; s < n; s++) {
+			const int is_so = flags[i].is_so(metrics_service(&rows[s]), min_live);
+
+			if (is_so >= 0)
+				fprintf(out, "%s%s} %d\n", flags[i].metric.name,
+				        rows[s].of[OF_SERVICE].at->labels, is_so);
+		}
+	}
+}
+
+static void metrics_write_all(FILE *out, const struct service_rows *rows, size_t n,
+                              const struct min_live *min_live)
 {
 	static const struct {
 		const struct metric *metrics;
@@ -422,7 +463,7 @@ static void metrics_write_all(FILE *out, const struct service_rows *rows, size_t
 	        [OF_VERSIONS] = {version_metrics, ARRAY_SIZE(version_metrics)},
 	};
 
-	metrics_write_up(out, rows, n);
+	metrics_write_flags(out, rows, n, min_live);
 	for (enum rows_of of = 0; of < OF_WORKERS; of++)
 		metrics_write_table(out, of, tables[of].metrics, tables[of].n, rows, n);
 	for (size_t i = 0; i < ARRAY_SIZE(worker_metrics); i++)
@@ -431,7 +472,8 @@ static void metrics_write_all(FILE *out, const struct service_rows *rows, size_t
 		metrics_write_responses(out, i, rows, n);
 }
 
-int metrics_print(FILE *out, struct json_object *services, struct error *err)
+int metrics_print(FILE *out, struct json_object *services, const struct min_live *min_live,
+                  struct error *err)
 {
 	size_t n = json_object_array_length(services);
 	_cleanup_free_ struct service_rows *rows = calloc(n + 1, sizeof(*rows));
@@ -440,7 +482,7 @@ int metrics_print(FILE *out, struct json_object *services, struct error *err)
 	for (size_t s = 0; r == 0 && s < n; s++)
 		r = metrics_fill_rows(&rows[s], json_object_array_get_idx(services, s));
 	if (r == 0)
-		metrics_write_all(out, rows, n);
+		metrics_write_all(out, rows, n, min_live);
 	for (size_t s = 0; rows && s < n; s++)
 		metrics_free_rows(&rows[s]);
 	return r < 0 ? error_set(err, r, "out of memory") : 0;
