@@ -59,7 +59,8 @@ static const struct metric service_metrics[] = {
 #define ROLLOUTS(name)                                                                             \
 	{                                                                                          \
 		"reuseportd_rollouts_total", "counter", "deployments that have ended, by outcome", \
-		        .in = "deployments_ended", .key = name, .constant = "outcome=\"" name "\"" \
+		        .in = "deployments_ended", .key = (name),                                  \
+		        .constant = "outcome=\"" name "\""                                         \
 	}
         ROLLOUTS("promoted"),
         ROLLOUTS("aborted"),
