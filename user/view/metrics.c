@@ -13,7 +13,6 @@
 #include "base/cleanup.h"
 #include "base/escape.h"
 #include "base/json_read.h"
-#include "view/flag_metrics.h"
 #include "view/response_metrics.h"
 
 struct metric {
@@ -60,7 +59,8 @@ static const struct metric service_metrics[] = {
 #define ROLLOUTS(name)                                                                             \
 	{                                                                                          \
 		"reuseportd_rollouts_total", "counter", "deployments that have ended, by outcome", \
-		        .in = "deployments_ended", .key = name, .constant = "outcome=\"" name "\"" \
+		        .in = "deployments_ended", .key = (name),                                  \
+		        .constant = "outcome=\"" name "\""                                         \
 	}
         ROLLOUTS("promoted"),
         ROLLOUTS("aborted"),
@@ -391,13 +391,64 @@ static void metrics_write_responses(FILE *out, enum response_metric metric,
 			                       rows[s].of[OF_WORKERS].at[w].values);
 }
 
-static void metrics_write_flags(FILE *out, enum flag_metric metric, const struct service_rows *rows,
-                                size_t n, const struct min_live *min_live)
+/* What is 0 or 1 of a service. Each returns -1 if the service has no such sample. */
+static int metrics_is_up(struct json_object *service, const struct min_live *min_live)
 {
-	flag_metrics_write_head(out, metric);
-	for (size_t s = 0; s < n; s++)
-		flag_metrics_write(out, metric, rows[s].of[OF_SERVICE].at->labels,
-		                   metrics_service(&rows[s]), min_live);
+	return !json_read_value(service, "error");
+}
+
+static int metrics_is_supervised(struct json_object *service, const struct min_live *min_live)
+{
+	return json_read_flag(service, "run") ? !!json_read_value(service, "supervisor_pid") : -1;
+}
+
+/* A service that can't be read is not ready, as /ready answers (view/ready_view.h). */
+static int metrics_is_ready(struct json_object *service, const struct min_live *min_live)
+{
+	struct json_object *ready = json_read_value(service, "readiness");
+
+	return json_read_flag(ready, "ready") &&
+	       json_read_number(ready, "live") >=
+	               min_live_count(min_live, (unsigned int)json_read_number(ready, "wanted"));
+}
+
+static int metrics_is_draining(struct json_object *service, const struct min_live *min_live)
+{
+	struct json_object *ready = json_read_value(service, "readiness");
+
+	return ready ? !!json_read_value(ready, "draining_since") : -1;
+}
+
+static void metrics_write_flags(FILE *out, const struct service_rows *rows, size_t n,
+                                const struct min_live *min_live)
+{
+	static const struct {
+		struct metric metric;
+		int (*is_so)(struct json_object *service, const struct min_live *min_live);
+	} flags[] = {
+	        {{"reuseportd_up", "gauge", "whether the service could be read"}, metrics_is_up},
+	        {{"reuseportd_supervisor_up", "gauge",
+	          "whether the supervisor of a service of `run` lives"},
+	         metrics_is_supervised},
+	        {{"reuseportd_ready", "gauge",
+	          "whether the service takes new connections, as /ready answers"},
+	         metrics_is_ready},
+	        {{"reuseportd_draining", "gauge",
+	          "whether the host drains (`drain-host`), or the service's supervisor was asked "
+	          "to stop (`run --lame-duck`)"},
+	         metrics_is_draining},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		metrics_write_head(out, &flags[i].metric);
+		for (size_t s = 0; s < n; s++) {
+			const int is_so = flags[i].is_so(metrics_service(&rows[s]), min_live);
+
+			if (is_so >= 0)
+				fprintf(out, "%s%s} %d\n", flags[i].metric.name,
+				        rows[s].of[OF_SERVICE].at->labels, is_so);
+		}
+	}
 }
 
 static void metrics_write_all(FILE *out, const struct service_rows *rows, size_t n,
@@ -413,8 +464,7 @@ static void metrics_write_all(FILE *out, const struct service_rows *rows, size_t
 	        [OF_VERSIONS] = {version_metrics, ARRAY_SIZE(version_metrics)},
 	};
 
-	for (enum flag_metric i = 0; i < FLAG_METRIC_MAX; i++)
-		metrics_write_flags(out, i, rows, n, min_live);
+	metrics_write_flags(out, rows, n, min_live);
 	for (enum rows_of of = 0; of < OF_WORKERS; of++)
 		metrics_write_table(out, of, tables[of].metrics, tables[of].n, rows, n);
 	for (size_t i = 0; i < ARRAY_SIZE(worker_metrics); i++)

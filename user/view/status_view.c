@@ -110,6 +110,18 @@ static void status_view_add_supervisor(struct json_object *to, const struct serv
 		json_build_known(to, "supervisor_pid", supervisor, supervisor);
 }
 
+/* How many deployments have ended, by outcome. @state: what the supervisor keeps of the last one;
+ * NULL: there was none. */
+static void status_view_add_ended(struct json_object *to, struct json_object *state)
+{
+	struct json_object *view = json_build_object(to, "deployments_ended");
+	struct json_object *ended = json_read_value(state, "ended");
+
+	for (enum deployment_outcome_kind i = DEPLOYMENT_PROMOTED; i < DEPLOYMENT_OUTCOME_MAX; i++)
+		json_build_number(view, deployment_outcome_name(i),
+		                  json_read_number(ended, deployment_outcome_name(i)));
+}
+
 /* As /ready answers if one worker is enough. */
 static void status_view_add_readiness(struct json_object *to, const struct service *service,
                                       const struct observed *observed, const struct in_force *found)
@@ -122,18 +134,6 @@ static void status_view_add_readiness(struct json_object *to, const struct servi
 	ready_view_begin(&view, &one);
 	ready_view_add(&view, service->pins.service, &ready);
 	json_build_value(to, "readiness", ready_view_new(&view));
-}
-
-/* How many deployments have ended, by outcome. @state: what the supervisor keeps of the last one;
- * NULL: there was none. */
-static void status_view_add_ended(struct json_object *to, struct json_object *state)
-{
-	struct json_object *view = json_build_object(to, "deployments_ended");
-	struct json_object *ended = json_read_value(state, "ended");
-
-	for (enum deployment_outcome_kind i = DEPLOYMENT_PROMOTED; i < DEPLOYMENT_OUTCOME_MAX; i++)
-		json_build_number(view, deployment_outcome_name(i),
-		                  json_read_number(ended, deployment_outcome_name(i)));
 }
 
 /* The deployment that is under way, or the last one, while it can be rolled back at once. */

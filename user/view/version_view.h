@@ -10,8 +10,8 @@
 
 /* Adds the array `versions` to a view that has `workers`: {version, workers, share_percent,
  * connections, responses, unanswered, time_to_first_byte}. `connections` is {opened,
- * reset_by_worker} since the version's first worker got a slot, null if they are not counted. Versions
- * that no worker has any more are in it while their responses are known; a `version` of null is for
- * the responses of unknown workers. */
+ * reset_by_worker} since the version's first worker got a slot, null if they are not counted.
+ * Versions that no worker has any more are in it while their responses are known; a `version` of
+ * null is for the responses of unknown workers. */
 void version_view_add(struct json_object *to, const struct service *service,
                       const struct service_stats *stats, bool full);
