@@ -310,6 +310,7 @@ def test_without_service(bed):
     """A host without a service is empty; wrong arguments change nothing; a folder that can't be made
     is an error."""
     equal(drain_host(bed).json()["services"], [], "services")
+    check("the host is draining" in bed.reuseportd("doctor", status=None).out, "doctor")
     bed.reuseportd("resume-host")
     check(not MARK.parent.exists(), "the folder is left")
     for args in (("drain-host", "web"), ("drain-host", "--timeout", "x"), ("drain-host", "--lame-duck", "-1"),
