@@ -22,8 +22,6 @@ def ready(query=""):
     """The status of /ready, and its answer."""
     answer = ask(f"/ready{query}")
     equal(answer.headers["Cache-Control"], "no-store", "caching")
-    head = ask(f"/ready{query}", "HEAD")
-    equal((head.body, head.headers["Content-Length"]), ("", str(len(answer.body))), "HEAD")
     return answer.status, answer.json()
 
 
@@ -240,7 +238,8 @@ def test_drain_host(bed):
         equal((answer["draining_since"], answer["live"]), (first["draining_since"], 3), f"{answer}")
         for query, status in (("?draining=404", 404), (f"?service={SERVICE}&draining=404", 404),
                               (f"?service={SERVICE}", 503), ("?draining=200", 400)):
-            equal(ask(f"/ready{query}").status, status, query)
+            for method in ("GET", "HEAD"):
+                equal(ask(f"/ready{query}", method).status, status, f"{method} {query}")
         equal((metric(bed, "ready"), metric(bed, "draining")), (["0"] * 2, ["1"] * 2), "metrics")
         check("draining" in bed.reuseportd("status", SERVICE).out, "status")
         stop(web)
