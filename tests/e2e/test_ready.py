@@ -118,6 +118,11 @@ def test_min_live(bed):
     equal(run.status()["readiness"], {**answer, "ready": True, "reason": None}, "status")
     run.command_line("resume", "0,1")
     wait_ready(200)
+    config = bed.dir / "two.conf"
+    config.write_text("".join(f"[service {name}]\ncommand = true\nworkers = 1\nweb-min-live = {least}\n"
+                              for name, least in (("a", "1"), ("b", "50%"))))
+    refused = bed.reuseportd("run", config, status=2)
+    check("services 'a' and 'b' have different values of `web-min-live`" in refused.err, f"{refused}")
     for wrong in ("0", "101%", "x", "1025"):
         for args in (("web", "--listen", "127.0.0.1:1"), ("metrics",)):
             refused = bed.reuseportd(*args, "--min-live", wrong, status=2)
