@@ -34,7 +34,7 @@ struct cmd_run_servers {
 	struct web_process_command served[2]; /* the metrics, the page */
 	struct web_process processes[2];
 	/* The configurations may be freed earlier. */
-	char token_file[PATH_MAX], host[256];
+	char token_file[PATH_MAX], host[256], min_live[8];
 };
 
 #define _cleanup_servers_ __attribute__((cleanup(cmd_run_end_servers)))
@@ -42,6 +42,7 @@ struct cmd_run_servers {
 static void cmd_run_init_servers(struct cmd_run_servers *servers)
 {
 	memset(servers->served, 0, sizeof(servers->served));
+	servers->min_live[0] = '\0';
 	web_process_init(&servers->processes[0], "metrics");
 	web_process_init(&servers->processes[1], "web");
 }
@@ -126,6 +127,29 @@ static int cmd_run_set_web(struct cmd_run_servers *servers, const struct run_con
 	return 0;
 }
 
+/* How many workers make a service ready; *servers has it in min_live. */
+static int cmd_run_read_min_live(struct cmd_run_servers *servers, const struct load_result *loaded,
+                                 struct error *err)
+{
+	const struct run_config *first = NULL;
+
+	for (size_t c = 0; c < loaded->n; c++) {
+		const struct run_config *config = &loaded->configs[c];
+
+		if (!config->web_min_live)
+			continue;
+		if (first && strcmp(first->web_min_live, config->web_min_live) != 0)
+			return error_usage(err,
+			                   "services '%s' and '%s' have different values of "
+			                   "`web-min-live`: one process answers for all services",
+			                   first->service, config->service);
+		first = first ? first : config;
+	}
+	if (first)
+		snprintf(servers->min_live, sizeof(servers->min_live), "%s", first->web_min_live);
+	return 0;
+}
+
 /* Settings of the page; *servers has them if they are good. */
 static int cmd_run_read_web(struct cmd_run_servers *servers, const struct load_result *loaded,
                             struct error *err)
@@ -141,8 +165,10 @@ static int cmd_run_bind_servers(struct cmd_run_servers *servers, const struct in
                                 const struct load_result *loaded, struct error *err)
 {
 	const bool later = cmd_run_finds_service(loaded);
-	int r = cmd_run_read_web(servers, loaded, err);
+	int r = cmd_run_read_min_live(servers, loaded, err);
 
+	if (r == 0)
+		r = cmd_run_read_web(servers, loaded, err);
 	if (r < 0 && later) {
 		log_line("reuseportd: can't serve the page: %s", err->text);
 		servers->served[1] = (struct web_process_command){};
@@ -150,6 +176,8 @@ static int cmd_run_bind_servers(struct cmd_run_servers *servers, const struct in
 	}
 	servers->served[0] = (struct web_process_command){
 	        .name = "metrics", .what = "the metrics", .address.tcp = i->listen};
+	for (size_t s = 0; s < ARRAY_SIZE(servers->served) && servers->min_live[0]; s++)
+		servers->served[s].min_live = servers->min_live;
 	for (size_t s = 0; r == 0 && s < ARRAY_SIZE(servers->processes); s++) {
 		if (!http_address_is_set(&servers->served[s].address))
 			continue;

@@ -29,6 +29,8 @@ int cmd_web(struct invocation *i, struct error *err)
 	};
 	int r = cmd_web_check(i, err);
 
+	if (r == 0)
+		r = min_live_parse(i->web.min_live, &settings.look.min_live, err);
 	if (r == 0 && i->web.token_file)
 		r = guard_read_token(i->web.token_file, &settings.token, err);
 	return r < 0 ? r : web_serve(&settings, "/", err);

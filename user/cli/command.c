@@ -332,6 +332,28 @@ const struct command commands[] = {
                 .run = cmd_resume,
         },
         {
+                .name = "drain-host",
+                .args = "",
+                .summary = "take this host out of load balancers, and wait until it is empty",
+                .help = "First /ready of `web` answers 503 for each service, so that load "
+                        "balancers send new connections to other hosts; workers go on accepting. "
+                        "After --lame-duck, waits until no service has an open connection. The "
+                        "exit status is 0 then, and 3 if --timeout was over before: the rest is "
+                        "listed. The host stays draining until `resume-host`, or until it is "
+                        "started again; what is repeated does no harm. See DRAINING A HOST in "
+                        "reuseportd(8).",
+                .options = command_options_drain_host,
+                .run = cmd_drain_host,
+        },
+        {
+                .name = "resume-host",
+                .args = "",
+                .summary = "end `drain-host`",
+                .help = "/ready answers again for each service whether it takes connections.",
+                .options = command_options_resume_host,
+                .run = cmd_resume_host,
+        },
+        {
                 .name = "weight",
                 .args = "[SERVICE] SLOT... WEIGHT",
                 .summary = "set the weight of workers",
@@ -463,18 +485,4 @@ const struct option_row *command_option(const struct command *command, size_t i)
 	const struct option_row *row = i < n ? &run_options[i] : &command->options[i - n];
 
 	return row->name ? row : NULL;
-}
-
-void command_overview(FILE *out)
-{
-	fprintf(out,
-	        "Usage: reuseportd COMMAND [OPTION...]\n"
-	        "Deals the connections of a port evenly to its workers, in the kernel, and\n"
-	        "replaces workers without refusing a connection.\n\n");
-	for (const struct command *command = commands; command->name; command++)
-		fprintf(out, "  %-11s  %s\n", command->name, command->summary);
-	fprintf(out,
-	        "\n`reuseportd COMMAND --help` describes a command.\n"
-	        "Exit status: 0 done, 1 refused or failed, 2 bad usage.\n"
-	        "`drain --wait`, `deploy` and `rollout --watch` have more: see their --help.\n");
 }

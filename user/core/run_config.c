@@ -20,10 +20,10 @@
 /* The members that are a string, or a vector of strings. */
 #define TEXT(name) offsetof(struct run_config, name)
 static const size_t texts[] = {
-        TEXT(instance_var),   TEXT(cwd),          TEXT(user),       TEXT(group),
-        TEXT(identity),       TEXT(out_file),     TEXT(error_file), TEXT(log_file),
-        TEXT(ready_argument), TEXT(cron_restart), TEXT(fault),      TEXT(web),
-        TEXT(web_token_file), TEXT(web_host),
+        TEXT(instance_var),   TEXT(cwd),          TEXT(user),         TEXT(group),
+        TEXT(identity),       TEXT(out_file),     TEXT(error_file),   TEXT(log_file),
+        TEXT(ready_argument), TEXT(cron_restart), TEXT(fault),        TEXT(web),
+        TEXT(web_token_file), TEXT(web_host),     TEXT(web_min_live),
 };
 static const size_t vectors[] = {TEXT(argv), TEXT(env), TEXT(env_files), TEXT(increment_vars)};
 

@@ -290,7 +290,10 @@ struct supervisor {
 	bool nothing_left; /* no worker is left to be started, which has been logged */
 	bool announced;    /* every slot has settled once, which has been logged */
 	bool leaving; /* it was asked to stop, or stops: goes on without the lock, if it must */
+	sd_event_source *lame_duck; /* the timer of this step (shutdown.h); NULL = it is not under
+	                               way */
 	bool stopping;
+	bool draining;        /* and it has not sent the stop signal yet */
 	int64_t ending_since; /* no worker is left; CLOCK_MONOTONIC, ns; 0 = not yet */
 	bool ended;           /* nothing of the service is left */
 	int status;           /* exit status, when it has ended */

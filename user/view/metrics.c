@@ -389,9 +389,50 @@ static void metrics_write_up(FILE *out, const struct service_rows *rows, size_t 
 		        !json_read_value(rows[s].self.values, "error"));
 }
 
-static void metrics_write_all(FILE *out, const struct service_rows *rows, size_t n)
+/* A service that can't be read is not ready, as /ready answers (view/ready_view.h). */
+static bool metrics_is_ready(struct json_object *service, const struct min_live *min_live)
+{
+	struct json_object *ready = json_read_value(service, "readiness");
+
+	return json_read_flag(ready, "ready") &&
+	       json_read_number(ready, "live") >=
+	               min_live_count(min_live, (unsigned int)json_read_number(ready, "wanted"));
+}
+
+static bool metrics_is_draining(struct json_object *service, const struct min_live *min_live)
+{
+	return json_read_value(json_read_value(service, "readiness"), "draining_since");
+}
+
+static void metrics_write_ready(FILE *out, const struct service_rows *rows, size_t n,
+                                const struct min_live *min_live)
+{
+	static const struct {
+		struct metric metric;
+		bool (*is_so)(struct json_object *service, const struct min_live *min_live);
+	} metrics[] = {
+	        {{"reuseportd_ready", "gauge",
+	          "whether the service takes new connections, as /ready answers"},
+	         metrics_is_ready},
+	        {{"reuseportd_draining", "gauge",
+	          "whether the host drains (`drain-host`), or the service's supervisor was asked "
+	          "to stop (`run --lame-duck`)"},
+	         metrics_is_draining},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(metrics); i++) {
+		metrics_write_head(out, &metrics[i].metric);
+		for (size_t s = 0; s < n; s++)
+			fprintf(out, "%s%s} %d\n", metrics[i].metric.name, rows[s].self.labels,
+			        metrics[i].is_so(rows[s].self.values, min_live));
+	}
+}
+
+static void metrics_write_all(FILE *out, const struct service_rows *rows, size_t n,
+                              const struct min_live *min_live)
 {
 	metrics_write_up(out, rows, n);
+	metrics_write_ready(out, rows, n, min_live);
 	for (size_t i = 0; i < ARRAY_SIZE(service_metrics); i++)
 		metrics_write_service_metric(out, &service_metrics[i], rows, n);
 	for (size_t i = 0; i < ARRAY_SIZE(endpoint_metrics); i++)
@@ -404,7 +445,8 @@ static void metrics_write_all(FILE *out, const struct service_rows *rows, size_t
 		metrics_write_responses(out, i, rows, n);
 }
 
-int metrics_print(FILE *out, struct json_object *services, struct error *err)
+int metrics_print(FILE *out, struct json_object *services, const struct min_live *min_live,
+                  struct error *err)
 {
 	size_t n = json_object_array_length(services);
 	_cleanup_free_ struct service_rows *rows = calloc(n + 1, sizeof(*rows));
@@ -413,7 +455,7 @@ int metrics_print(FILE *out, struct json_object *services, struct error *err)
 	for (size_t s = 0; r == 0 && s < n; s++)
 		r = metrics_fill_rows(&rows[s], json_object_array_get_idx(services, s));
 	if (r == 0)
-		metrics_write_all(out, rows, n);
+		metrics_write_all(out, rows, n, min_live);
 	for (size_t s = 0; rows && s < n; s++)
 		metrics_free_rows(&rows[s]);
 	return r < 0 ? error_set(err, r, "out of memory") : 0;

@@ -20,6 +20,7 @@
 #include "view/deployment_view.h"
 #include "view/foreign_view.h"
 #include "view/former_view.h"
+#include "view/ready_view.h"
 #include "view/response_view.h"
 #include "view/wrap.h"
 
@@ -107,6 +108,20 @@ static void status_view_add_supervisor(struct json_object *to, const struct serv
 		json_build_known(to, "supervisor_pid", supervisor, supervisor);
 }
 
+/* As /ready answers if one worker is enough. */
+static void status_view_add_readiness(struct json_object *to, const struct service *service,
+                                      const struct observed *observed, const struct in_force *found)
+{
+	const struct min_live one = {};
+	struct service_ready ready;
+	struct ready_view view;
+
+	service_ready_read(service, observed, found, &ready);
+	ready_view_begin(&view, &one);
+	ready_view_add(&view, service->pins.service, &ready);
+	json_build_value(to, "readiness", ready_view_new(&view));
+}
+
 /* The deployment that is under way, or the last one, while it can be rolled back at once. */
 static void status_view_add_deployment(struct json_object *to, const struct service *service)
 {
@@ -150,6 +165,7 @@ int status_view_new(const struct service *service, const struct observed *observ
 	status_view_add_schedule(view, steer_schedule(&service->steer));
 	json_build_number(view, "attached_at", info->attached_at);
 	status_view_add_supervisor(view, service);
+	status_view_add_readiness(view, service, observed, &stats->in_force);
 	status_view_add_deployment(view, service);
 	json_build_known(view, "parked", service_is_run(service), observed->n_parked);
 	status_view_add_endpoints(view, service, &stats->in_force);
@@ -219,6 +235,8 @@ static void status_view_print_head(FILE *out, struct json_object *view)
 	if (only)
 		fprintf(out, ", only version %s", only);
 	status_view_print_supervisor(out, view);
+	if (json_read_value(json_read_value(view, "readiness"), "draining_since"))
+		fputs(", draining: /ready answers 503", out);
 	fputs("\nendpoints", out);
 	if (json_object_array_length(endpoints) == 0)
 		fputs(" none yet", out);

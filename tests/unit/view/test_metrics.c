@@ -6,6 +6,8 @@
 #include "bed/unit.h"
 #include "view/metrics.h"
 
+static struct min_live min_live; /* of all metrics */
+
 /* The metrics of the view @json, without HELP and TYPE lines, are @want. */
 static void expect(const char *json, const char *want)
 {
@@ -17,7 +19,7 @@ static void expect(const char *json, const char *want)
 	FILE *out = open_memstream(&text, &size);
 
 	assert_non_null(services);
-	assert_int_equal(metrics_print(out, services, &err), 0);
+	assert_int_equal(metrics_print(out, services, &min_live, &err), 0);
 	fclose(out);
 	samples = to = calloc(1, size + 1);
 	for (const char *line = text; *line;) {
@@ -40,6 +42,10 @@ static void services(void **state)
 	       "\"canary_percent\": 0.7, \"ring\": {\"rounding_error_ppm\": 1500}}]",
 	       "reuseportd_up{service=\"a\"} 0\n"
 	       "reuseportd_up{service=\"b\"} 1\n"
+	       "reuseportd_ready{service=\"a\"} 0\n"
+	       "reuseportd_ready{service=\"b\"} 0\n"
+	       "reuseportd_draining{service=\"a\"} 0\n"
+	       "reuseportd_draining{service=\"b\"} 0\n"
 	       "reuseportd_workers{service=\"b\"} 0\n"
 	       "reuseportd_ring_rounding_error_ratio{service=\"b\"} 0.0015\n"
 	       "reuseportd_canary_share_ratio{service=\"b\"} 0.007\n"
@@ -55,6 +61,8 @@ static void workers(void **state)
 	       "{\"slot\": 3, \"version\": \"v2\", \"connections\": {\"opened\": 40}, "
 	       "\"active\": 5, \"counters\": {\"steered\": 40, \"dropped\": 2}}]}]",
 	       "reuseportd_up{service=\"a\"} 1\n"
+	       "reuseportd_ready{service=\"a\"} 0\n"
+	       "reuseportd_draining{service=\"a\"} 0\n"
 	       "reuseportd_workers{service=\"a\"} 2\n"
 	       "reuseportd_connections_active{service=\"a\",slot=\"3\",version=\"v2\"} 5\n"
 	       "reuseportd_steered_total{service=\"a\",slot=\"0\",version=\"v1\"} 60\n"
@@ -77,6 +85,8 @@ static void responses(void **state)
 	       "{\"below_seconds\": 0.000131072, \"count\": 1}, "
 	       "{\"below_seconds\": 68.719476736, \"count\": 4}]}}]}]",
 	       "reuseportd_up{service=\"a\"} 1\n"
+	       "reuseportd_ready{service=\"a\"} 0\n"
+	       "reuseportd_draining{service=\"a\"} 0\n"
 	       "reuseportd_workers{service=\"a\"} 2\n"
 	       "reuseportd_http_responses_total{service=\"a\",slot=\"1\",version=\"v2\","
 	       "code=\"unknown\"} 0\n"
@@ -102,6 +112,8 @@ static void deployment(void **state)
 	       "\"step\": 1, \"share\": 5, \"signals\": ["
 	       "{\"name\": \"connect\", \"evidence\": 0.25, \"threshold\": 40}]}}]",
 	       "reuseportd_up{service=\"a\"} 1\n"
+	       "reuseportd_ready{service=\"a\"} 0\n"
+	       "reuseportd_draining{service=\"a\"} 0\n"
 	       "reuseportd_deployment_phase{service=\"a\",new=\"v\\\"2\",phase=\"paused\"} 1\n"
 	       "reuseportd_deployment_step{service=\"a\",new=\"v\\\"2\"} 1\n"
 	       "reuseportd_deployment_share_ratio{service=\"a\",new=\"v\\\"2\"} 0.05\n"
@@ -115,6 +127,8 @@ static void escapes(void **state)
 	expect("[{\"service\": \"a\", \"workers\": [{\"slot\": 0, \"version\": \"\\\"x\\\\\", "
 	       "\"state\": \"dead\", \"command\": \"a\\nb\", \"pid\": 7}]}]",
 	       "reuseportd_up{service=\"a\"} 1\n"
+	       "reuseportd_ready{service=\"a\"} 0\n"
+	       "reuseportd_draining{service=\"a\"} 0\n"
 	       "reuseportd_workers{service=\"a\"} 1\n"
 	       "reuseportd_worker_info{service=\"a\",slot=\"0\",version=\"\\\"x\\\\\","
 	       "pid=\"7\",command=\"a\\nb\"} 1\n"
@@ -122,12 +136,39 @@ static void escapes(void **state)
 	       "state=\"dead\"} 1\n");
 }
 
+/* With and without enough workers for --min-live; draining. */
+static void readiness(void **state)
+{
+	expect("[{\"service\": \"a\", \"readiness\": {\"ready\": true, \"live\": 1, \"wanted\": 4, "
+	       "\"draining_since\": null}}, "
+	       "{\"service\": \"b\", \"readiness\": {\"ready\": false, \"live\": 4, \"wanted\": 4, "
+	       "\"draining_since\": 5.5}}]",
+	       "reuseportd_up{service=\"a\"} 1\n"
+	       "reuseportd_up{service=\"b\"} 1\n"
+	       "reuseportd_ready{service=\"a\"} 1\n"
+	       "reuseportd_ready{service=\"b\"} 0\n"
+	       "reuseportd_draining{service=\"a\"} 0\n"
+	       "reuseportd_draining{service=\"b\"} 1\n");
+	min_live = (struct min_live){50, true};
+	expect("[{\"service\": \"a\", \"readiness\": {\"ready\": true, \"live\": 1, \"wanted\": "
+	       "4}}, "
+	       "{\"service\": \"b\", \"readiness\": {\"ready\": true, \"live\": 2, \"wanted\": "
+	       "4}}]",
+	       "reuseportd_up{service=\"a\"} 1\n"
+	       "reuseportd_up{service=\"b\"} 1\n"
+	       "reuseportd_ready{service=\"a\"} 0\n"
+	       "reuseportd_ready{service=\"b\"} 1\n"
+	       "reuseportd_draining{service=\"a\"} 0\n"
+	       "reuseportd_draining{service=\"b\"} 0\n");
+	min_live = (struct min_live){};
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(services),   cmocka_unit_test(workers),
 	        cmocka_unit_test(responses),  cmocka_unit_test(escapes),
-	        cmocka_unit_test(deployment),
+	        cmocka_unit_test(deployment), cmocka_unit_test(readiness),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);
