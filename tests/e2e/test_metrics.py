@@ -243,7 +243,7 @@ def test_listen_for_one_service(bed):
     the exporter."""
     Workers(bed, 4)
     exporter = start_exporter(bed, SERVICE)
-    down = [("reuseportd_up", Sample({"service": SERVICE}, 0))]
+    down = [(f"reuseportd_{name}", Sample({"service": SERVICE}, 0)) for name in ("up", "ready")]
     for _ in range(2):
         wait_until(lambda: [(name, *samples) for name, samples in parse(get()[2]).items()
                             if samples] == down, "the service is down")

@@ -14,6 +14,6 @@ void command_overview(FILE *out)
 	fprintf(out,
 	        "\n`reuseportd COMMAND --help` describes a command.\n"
 	        "Exit status: 0 done, 1 refused or failed, 2 bad usage.\n"
-	        "`drain --wait`, `drain-host`, `deploy` and `rollout --watch` have more: see their "
-	        "--help.\n");
+	        "`drain --wait`, `drain-host`, `deploy` and `rollout --watch` have more: see\n"
+	        "their --help.\n");
 }

@@ -116,8 +116,14 @@ static void deployment_note_times(struct json_object *view, const struct deploym
 	deployment_note_time(view, "held_until", it->held_until == INT64_MAX ? 0 : it->held_until);
 }
 
+/* Whether the service has, or is to have, another version than before. */
+static bool deployment_note_is_change(const struct deployment *it)
+{
+	return it->outcome != DEPLOYMENT_ABORTED && it->outcome != DEPLOYMENT_FAILED;
+}
+
 struct json_object *deployment_note_new_view(const struct supervisor *sup,
-                                             const struct deployment *it, bool changed)
+                                             const struct deployment *it)
 {
 	struct json_object *view = json_build_new_object();
 
@@ -126,7 +132,7 @@ struct json_object *deployment_note_new_view(const struct supervisor *sup,
 	json_build_text(view, "strategy", deploy_settings_strategy_name(it->settings.strategy));
 	json_build_text(view, "phase", deployment_note_phase(it));
 	json_build_text(view, "outcome", deployment_state_outcome_name(it->outcome));
-	json_build_flag(view, "changed", changed);
+	json_build_flag(view, "changed", deployment_note_is_change(it));
 	json_build_text(view, "old", it->old_label);
 	json_build_text(view, "new", it->label);
 	json_build_number(view, "step", (int64_t)it->step);
@@ -158,7 +164,7 @@ static void deployment_note_bytes(struct json_object *to, const char *key, const
 static struct json_object *deployment_note_new_file(const struct supervisor *sup,
                                                     const struct deployment *it)
 {
-	struct json_object *file = deployment_note_new_view(sup, it, true);
+	struct json_object *file = deployment_note_new_view(sup, it);
 	struct json_object *state = json_build_object(file, "state");
 
 	json_build_words(state, "argv", it->plan->config.argv);

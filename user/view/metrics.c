@@ -410,10 +410,12 @@ static void metrics_write_ready(FILE *out, const struct service_rows *rows, size
 	static const struct {
 		struct metric metric;
 		bool (*is_so)(struct json_object *service, const struct min_live *min_live);
+		bool of_all; /* also of a service that can't be read */
 	} metrics[] = {
 	        {{"reuseportd_ready", "gauge",
 	          "whether the service takes new connections, as /ready answers"},
-	         metrics_is_ready},
+	         metrics_is_ready,
+	         true},
 	        {{"reuseportd_draining", "gauge",
 	          "whether the host drains (`drain-host`), or the service's supervisor was asked "
 	          "to stop (`run --lame-duck`)"},
@@ -423,8 +425,10 @@ static void metrics_write_ready(FILE *out, const struct service_rows *rows, size
 	for (size_t i = 0; i < ARRAY_SIZE(metrics); i++) {
 		metrics_write_head(out, &metrics[i].metric);
 		for (size_t s = 0; s < n; s++)
-			fprintf(out, "%s%s} %d\n", metrics[i].metric.name, rows[s].self.labels,
-			        metrics[i].is_so(rows[s].self.values, min_live));
+			if (metrics[i].of_all || json_read_value(rows[s].self.values, "readiness"))
+				fprintf(out, "%s%s} %d\n", metrics[i].metric.name,
+				        rows[s].self.labels,
+				        metrics[i].is_so(rows[s].self.values, min_live));
 	}
 }
 

@@ -44,8 +44,6 @@ static void services(void **state)
 	       "reuseportd_up{service=\"b\"} 1\n"
 	       "reuseportd_ready{service=\"a\"} 0\n"
 	       "reuseportd_ready{service=\"b\"} 0\n"
-	       "reuseportd_draining{service=\"a\"} 0\n"
-	       "reuseportd_draining{service=\"b\"} 0\n"
 	       "reuseportd_workers{service=\"b\"} 0\n"
 	       "reuseportd_ring_rounding_error_ratio{service=\"b\"} 0.0015\n"
 	       "reuseportd_canary_share_ratio{service=\"b\"} 0.007\n"
@@ -62,7 +60,6 @@ static void workers(void **state)
 	       "\"active\": 5, \"counters\": {\"steered\": 40, \"dropped\": 2}}]}]",
 	       "reuseportd_up{service=\"a\"} 1\n"
 	       "reuseportd_ready{service=\"a\"} 0\n"
-	       "reuseportd_draining{service=\"a\"} 0\n"
 	       "reuseportd_workers{service=\"a\"} 2\n"
 	       "reuseportd_connections_active{service=\"a\",slot=\"3\",version=\"v2\"} 5\n"
 	       "reuseportd_steered_total{service=\"a\",slot=\"0\",version=\"v1\"} 60\n"
@@ -86,7 +83,6 @@ static void responses(void **state)
 	       "{\"below_seconds\": 68.719476736, \"count\": 4}]}}]}]",
 	       "reuseportd_up{service=\"a\"} 1\n"
 	       "reuseportd_ready{service=\"a\"} 0\n"
-	       "reuseportd_draining{service=\"a\"} 0\n"
 	       "reuseportd_workers{service=\"a\"} 2\n"
 	       "reuseportd_http_responses_total{service=\"a\",slot=\"1\",version=\"v2\","
 	       "code=\"unknown\"} 0\n"
@@ -113,7 +109,6 @@ static void deployment(void **state)
 	       "{\"name\": \"connect\", \"evidence\": 0.25, \"threshold\": 40}]}}]",
 	       "reuseportd_up{service=\"a\"} 1\n"
 	       "reuseportd_ready{service=\"a\"} 0\n"
-	       "reuseportd_draining{service=\"a\"} 0\n"
 	       "reuseportd_deployment_phase{service=\"a\",new=\"v\\\"2\",phase=\"paused\"} 1\n"
 	       "reuseportd_deployment_step{service=\"a\",new=\"v\\\"2\"} 1\n"
 	       "reuseportd_deployment_share_ratio{service=\"a\",new=\"v\\\"2\"} 0.05\n"
@@ -128,7 +123,6 @@ static void escapes(void **state)
 	       "\"state\": \"dead\", \"command\": \"a\\nb\", \"pid\": 7}]}]",
 	       "reuseportd_up{service=\"a\"} 1\n"
 	       "reuseportd_ready{service=\"a\"} 0\n"
-	       "reuseportd_draining{service=\"a\"} 0\n"
 	       "reuseportd_workers{service=\"a\"} 1\n"
 	       "reuseportd_worker_info{service=\"a\",slot=\"0\",version=\"\\\"x\\\\\","
 	       "pid=\"7\",command=\"a\\nb\"} 1\n"
