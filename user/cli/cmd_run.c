@@ -34,7 +34,7 @@ struct cmd_run_servers {
 	struct web_process_command served[2]; /* the metrics, the page */
 	struct web_process processes[2];
 	/* The configurations may be freed earlier. */
-	char token_file[PATH_MAX], host[256], min_live[8];
+	char token_file[PATH_MAX], host[256], min_live[8], agent[ENDPOINT_TEXT_MAX];
 };
 
 #define _cleanup_servers_ __attribute__((cleanup(cmd_run_end_servers)))
@@ -78,7 +78,8 @@ static bool cmd_run_webs_agree(const struct run_config *a, const struct run_conf
 {
 	return cmd_run_is_same(a->web, b->web) && a->web_admin == b->web_admin &&
 	       cmd_run_is_same(a->web_token_file, b->web_token_file) &&
-	       cmd_run_is_same(a->web_host, b->web_host);
+	       cmd_run_is_same(a->web_host, b->web_host) &&
+	       cmd_run_is_same(a->web_agent, b->web_agent);
 }
 
 /* Finds the settings of the page in the services' configurations; *ret is NULL if none has them. */
@@ -121,6 +122,10 @@ static int cmd_run_set_web(struct cmd_run_servers *servers, const struct run_con
 	if (config->web_host) {
 		snprintf(servers->host, sizeof(servers->host), "%s", config->web_host);
 		served->host = servers->host;
+	}
+	if (config->web_agent) {
+		snprintf(servers->agent, sizeof(servers->agent), "%s", config->web_agent);
+		served->agent = servers->agent;
 	}
 	if (config->web_token_file) /* the child starts in another folder */
 		served->token_file = realpath(config->web_token_file, servers->token_file);
