@@ -7,6 +7,7 @@ import signal
 from containers import CAPABILITIES, NETNS, NODE, Container
 from harness.checks import cases, check, equal, wait_until
 from runs import script
+from webs import ask
 
 
 def start(bed, *options, **more):
@@ -44,6 +45,18 @@ def test_stop(bed, name):
     answers = [client.receive() for client in clients]
     equal(len({answer.split(".")[0] for answer in answers}), 2, "slots that answered")
     equal(container.wait(), 0, "exit status")
+
+
+def test_lame_duck(bed):
+    """No connection fails if the load balancer stops sending when /ready says so."""
+    container = start(bed, "--lame-duck", "5m", "--web", "unix:/run/web.sock")
+    address = f"unix:{container.path('/run/web.sock')}"
+    wait_until(lambda: ask("/ready?service=web", address=address).status == 200, "it is ready")
+    load = bed.start_load("-c", 16, netns=NETNS)
+    os.kill(container.init(), signal.SIGTERM)
+    wait_until(lambda: ask("/ready?service=web", address=address).status == 503, "it is not ready")
+    load.stop_unfailed()
+    equal(container.end(), 0, "exit status")  # the second signal ends the lame duck
 
 
 @cases(*CAPABILITIES)
