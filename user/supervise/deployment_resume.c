@@ -153,6 +153,8 @@ static void deployment_resume_numbers(struct json_object *file, struct json_obje
 	it->unasked = json_read_flag(state, "unasked");
 	it->is_asked = json_read_flag(state, "is_asked");
 	it->is_passed = json_read_flag(state, "is_passed");
+	it->is_full = json_read_flag(state, "is_full");
+	it->begun = (size_t)json_read_number(state, "begun");
 	it->halt = (enum rollout_halt)json_read_number(state, "halt");
 	it->judgement = (enum rollout_judgement)json_read_number(state, "judgement");
 	snprintf(it->reason, sizeof(it->reason), "%s", reason ? reason : "");
@@ -186,8 +188,10 @@ static int deployment_resume_parse(struct supervisor *sup, struct json_object *f
 	r = deployment_resume_settings(sup, state, it);
 	if (r == 0)
 		r = deployment_state_plan_steps(it, NULL);
-	return r == 0 && (it->step > it->n_steps || it->n_slots_before >= RPD_SLOT_MAX) ? -EINVAL
-	                                                                                : r;
+	return r == 0 && (it->step > it->n_steps || it->begun > it->n_steps ||
+	                  it->n_slots_before >= RPD_SLOT_MAX)
+	               ? -EINVAL
+	               : r;
 }
 
 void deployment_resume_read(struct supervisor *sup)
@@ -305,6 +309,7 @@ static void deployment_resume_rollout(const struct supervisor *sup, struct deplo
 	ret->since = ret->halted_at = clock_ns(CLOCK_MONOTONIC);
 	if (step) {
 		ret->step = step - 1;
+		ret->n_in_force = step;
 		ret->in_force = true;
 		if (step == it->step && since > 0 && since < ret->since)
 			ret->since -= since;
@@ -314,7 +319,13 @@ static void deployment_resume_rollout(const struct supervisor *sup, struct deplo
 		it->step = step;
 	}
 	ret->halt = it->halt;
+	ret->full = it->is_full;
 	ret->n_open = step || n_new ? step + 1 : 0;
+	if (it->begun > 1 && it->begun > step) { /* the gate before this step was open */
+		ret->step = it->begun - 1;
+		ret->in_force = false;
+		ret->n_open = it->begun + 1;
+	}
 	/* It had been put in force before, or is asked for: the way back is completed. */
 	ret->aborted =
 	        it->returns || it->is_asked || it->judgement == ROLLOUT_BAD || (it->step && !n_new);

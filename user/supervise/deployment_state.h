@@ -36,10 +36,12 @@ struct deployment {
 	bool returns;   /* ... and its workers were held */
 	bool unasked;   /* ... because no worker of the other version lived */
 	bool is_asked;  /* a person ends it */
-	bool is_passed; /* a person has promoted the step, and the next one is not in force yet */
+	bool is_passed; /* a person has promoted the step, and the next one has not begun yet */
+	bool is_full;   /* ... and all further ones */
 
 	enum deployment_outcome_kind outcome;
 	size_t step;        /* that is in force, from 1; 0 = none yet */
+	size_t begun;       /* that is in force, or gets its workers */
 	unsigned int n_new; /* slots that have the new version */
 	enum rollout_halt halt;
 	enum rollout_judgement judgement;

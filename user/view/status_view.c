@@ -245,7 +245,7 @@ static void status_view_print_head(FILE *out, struct json_object *view)
 		        json_read_text(json_object_array_get_idx(endpoints, i), "endpoint"));
 	fputc('\n', out);
 	if (json_read_value(view, "deployment"))
-		deployment_view_print_line(out, json_read_value(view, "deployment"));
+		deployment_view_print_wrapped(out, json_read_value(view, "deployment"));
 	status_view_print_lost(out, view);
 	fputc('\n', out);
 }

@@ -621,7 +621,7 @@ function timeLeft(d) {
 	const left = d.step_ends_at - memory.time, held = d.held_until - memory.time;
 
 	if (d.outcome)
-		return held > 0 ? `; the ${d.outcome === 'promoted' ? 'old' : 'new'} workers are held for ${duration(held)} more`
+		return held > 0 ? `; the workers of ${/aborted|failed/.test(d.outcome) ? d.new : d.old} are held for ${duration(held)} more`
 			: '';
 	if (d.phase === 'paused')
 		return '; it waits for promote or abort';
