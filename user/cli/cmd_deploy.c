@@ -45,6 +45,9 @@ int cmd_deploy(struct invocation *i, struct error *err)
 		return r;
 	follow.id = json_read_number(answer, "id"); /* 0: there is nothing to do */
 	if (!follow.id || i->leave || (!i->stay && i->timeout < 0 && !isatty(STDOUT_FILENO))) {
+		if (!i->json && !follow.id)
+			printf("%s: nothing to do: it has this version, with this command\n",
+			       supervised.service);
 		if (i->json)
 			answer_print(answer, true, NULL);
 		else

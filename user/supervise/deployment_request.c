@@ -19,6 +19,7 @@
 #include "supervise/control.h"
 #include "supervise/deployment.h"
 #include "supervise/deployment_note.h"
+#include "supervise/deployment_return.h"
 #include "supervise/deployment_state.h"
 #include "supervise/plan.h"
 #include "supervise/plan_request.h"
@@ -348,7 +349,7 @@ int deployment_request_roll_back(struct supervisor *sup, struct control_client *
 	control_wait_for(client, CONTROL_WAIT_DEPLOYMENT, NULL);
 	if (deployment_state_under_way(sup))
 		r = deployment_abort(sup, "by `rollback`", err);
-	else if (deployment_can_return(sup) &&
+	else if (deployment_return_is_possible(sup) &&
 	         (!request->to[0] || !strcmp(request->to, sup->deployment->old_label)))
 		r = deployment_return(sup, NULL, err);
 	else
