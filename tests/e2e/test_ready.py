@@ -22,8 +22,6 @@ def ready(query=""):
     """The status of /ready, and its answer."""
     answer = ask(f"/ready{query}")
     equal(answer.headers["Cache-Control"], "no-store", "caching")
-    head = ask(f"/ready{query}", "HEAD")
-    equal((head.body, head.headers["Content-Length"]), ("", str(len(answer.body))), "HEAD")
     return answer.status, answer.json()
 
 
@@ -120,10 +118,106 @@ def test_min_live(bed):
     equal(run.status()["readiness"], {**answer, "ready": True, "reason": None}, "status")
     run.command_line("resume", "0,1")
     wait_ready(200)
+    config = bed.dir / "two.conf"
+    config.write_text("".join(f"[service {name}]\ncommand = true\nworkers = 1\nweb-min-live = {least}\n"
+                              for name, least in (("a", "1"), ("b", "50%"))))
+    refused = bed.reuseportd("run", config, status=2)
+    check("services 'a' and 'b' have different values of `web-min-live`" in refused.err, f"{refused}")
     for wrong in ("0", "101%", "x", "1025"):
         for args in (("web", "--listen", "127.0.0.1:1"), ("metrics",)):
             refused = bed.reuseportd(*args, "--min-live", wrong, status=2)
             check("neither a number of workers" in refused.err, f"{refused}")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+AGENT = "127.0.0.1:9466"
+
+
+def agent(text=b"", address=AGENT):
+    """What the agent answers to a client that sends @text first."""
+    host, port = address.split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        client.sendall(text)
+        answer = client.makefile("rb").read()
+        check(answer.count(b"\n") == 1 and answer.endswith(b"\n"), f"one line: {answer}")
+        return answer.decode().rstrip("\n")
+
+
+def test_agent(bed):
+    """Each state has its line, of one that sends something, too; what a client sends is bounded."""
+    web = start(bed, "--agent", AGENT)
+    equal(agent(), "down#there is no service", "without a service")
+    workers = Workers(bed, 4)
+    bed.reuseportd("attach", "--workers", 4)
+    wait_until(lambda: agent() == "ready up 100%", "ready", 30)
+    equal(agent(b"web\n"), "ready up 100%", "with a line of the client")
+    bed.reuseportd("drain", "0")
+    wait_until(lambda: agent() == "ready up 75%", "three of four", 30)
+    bed.reuseportd("drain-host", "--lame-duck", 0)
+    wait_until(lambda: agent() == "drain", "draining", 30)
+    bed.reuseportd("resume-host")
+    for worker in workers.all:
+        worker.process.kill(9)
+    wait_until(lambda: agent().startswith("down#service"), "down", 30)
+    with socket.create_connection(("127.0.0.1", 9466), timeout=30) as client:
+        try:
+            while True:
+                client.sendall(b"x" * 65536)
+        except OSError:
+            pass
+    many = [socket.create_connection(("127.0.0.1", 9466), timeout=30) for _ in range(100)]
+    check(agent().startswith("down#"), "beside idle clients")
+    for client in many:  # the deadline of each
+        while client.recv(256):
+            pass
+        client.close()
+    equal(ask("/live").status, 200, "the page")
+    refused = bed.reuseportd("web", "--listen", "127.0.0.1:9467", "--agent", AGENT, status=1)
+    check("agent checks" in refused.err, f"{refused}")
+    stop(web)
+
+
+HAPROXY = """
+defaults
+    mode tcp
+    timeout connect 10s
+    timeout client 1m
+    timeout server 1m
+frontend f
+    bind 127.0.0.1:8000
+    default_backend b
+backend b
+    server s 127.0.0.1:8080 check agent-check agent-addr 127.0.0.1 agent-port 9466 agent-inter 100ms inter 100ms
+frontend state
+    bind 127.0.0.1:8001
+    mode http
+    http-request return status 200 content-type text/plain lf-string "%[nbsrv(b)]"
+"""
+
+
+def test_haproxy(bed):
+    """HAProxy obeys the agent that `run` has started: weight, drain, and ready again. No connection
+    through it fails."""
+    run = Run(bed, worker_command(bed), "--web", "127.0.0.1:9465", "--web-agent", AGENT, workers=4)
+    config = bed.dir / "haproxy.cfg"
+    config.write_text(HAPROXY)
+    haproxy = bed.start(bed.program("haproxy"), "-db", "-f", config, name="haproxy")
+
+    def state():
+        with contextlib.suppress(OSError):
+            return ask("/", address="127.0.0.1:8001").body
+        return None
+    wait_until(lambda: state() == "1", "it is up", 30)
+    with Client(port=8000) as client:
+        client.ask()
+        bed.reuseportd("drain-host", "--lame-duck", 0, "--timeout", 0, status=3)
+        wait_until(lambda: state() == "0", "it drains", 30)
+        check("enters drain state" in haproxy.output(), haproxy.output())
+        client.ask()
+        bed.reuseportd("resume-host")
+        wait_until(lambda: state() == "1", "it is up again", 30)
+        with Client(port=8000) as other:
+            other.ask()
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
@@ -149,7 +243,8 @@ def test_drain_host(bed):
         equal((answer["draining_since"], answer["live"]), (first["draining_since"], 3), f"{answer}")
         for query, status in (("?draining=404", 404), (f"?service={SERVICE}&draining=404", 404),
                               (f"?service={SERVICE}", 503), ("?draining=200", 400)):
-            equal(ask(f"/ready{query}").status, status, query)
+            for method in ("GET", "HEAD"):
+                equal(ask(f"/ready{query}", method).status, status, f"{method} {query}")
         equal((metric(bed, "ready"), metric(bed, "draining")), (["0"] * 2, ["1"] * 2), "metrics")
         check("draining" in bed.reuseportd("status", SERVICE).out, "status")
         stop(web)
@@ -219,6 +314,7 @@ def test_without_service(bed):
     """A host without a service is empty; wrong arguments change nothing; a folder that can't be made
     is an error."""
     equal(drain_host(bed).json()["services"], [], "services")
+    check("the host is draining" in bed.reuseportd("doctor", status=None).out, "doctor")
     bed.reuseportd("resume-host")
     check(not MARK.parent.exists(), "the folder is left")
     for args in (("drain-host", "web"), ("drain-host", "--timeout", "x"), ("drain-host", "--lame-duck", "-1"),

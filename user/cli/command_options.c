@@ -324,6 +324,11 @@ const struct option_row command_options_web[] = {
          "A service is ready if at least this many of its workers get new connections: a number, "
          "or a percentage of its slots such as 50%, rounded up (default: 1)",
          web_option_set_min_live, AT(web.min_live)},
+        {"agent", "ADDRESS:PORT",
+         "Also answer agent checks of HAProxy at this address, one line for each connection, of "
+         "all services together: `ready up 75%` (the share of workers that get new connections), "
+         "`drain` or `down#REASON`. It needs no token",
+         option_set_endpoint, AT(agent)},
         {0},
 };
 

@@ -11,6 +11,10 @@ int web_option_set_min_live(void *member, const struct option_setting *setting, 
 int web_option_set_min_live_text(void *member, const struct option_setting *setting,
                                  struct error *err);
 
+/* Of a char *, a copy: the text of an address with a port. */
+int web_option_set_agent_text(void *member, const struct option_setting *setting,
+                              struct error *err);
+
 /* clang-format off */
 #define WEB_OPTIONS(AT)                                                                            \
 	{"web", "ADDRESS",                                                                         \
@@ -26,5 +30,8 @@ int web_option_set_min_live_text(void *member, const struct option_setting *sett
 	 option_set_text, AT(web_host)},                                                           \
 	{"web-min-live", "N|PERCENT",                                                              \
 	 "With --web or --metrics: how many workers make a service ready, see `web`",              \
-	 web_option_set_min_live_text, AT(web_min_live)}
+	 web_option_set_min_live_text, AT(web_min_live)},                                          \
+	{"web-agent", "ADDRESS:PORT",                                                              \
+	 "With --web: also answer agent checks of HAProxy at this address, see `web`",             \
+	 web_option_set_agent_text, AT(web_agent)}
 /* clang-format on */

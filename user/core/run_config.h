@@ -130,7 +130,7 @@ struct run_config {
 	/* The process that serves HTTP, one for all services: its address, as
 	 * http_address_parse() has it, and so on; NULL = none */
 	char *web, *web_token_file, *web_host;
-	char *web_min_live; /* as min_live_parse() has it */
+	char *web_min_live, *web_agent; /* as min_live_parse() and endpoint_parse() have them */
 	bool web_admin;
 };
 

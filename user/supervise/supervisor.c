@@ -22,6 +22,7 @@
 #include "supervise/deployment.h"
 #include "supervise/deployment_note.h"
 #include "supervise/deployment_resume.h"
+#include "supervise/deployment_return.h"
 #include "supervise/dropped_address.h"
 #include "supervise/due.h"
 #include "supervise/endpoints.h"

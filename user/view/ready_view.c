@@ -17,7 +17,7 @@ void ready_view_begin(struct ready_view *it, const struct min_live *min_live)
 	*it = (struct ready_view){.min_live = *min_live, .draining_since = drain_mark_read(NULL)};
 }
 
-static void ready_view_note_fault(struct ready_view *it, const char *fault)
+void ready_view_note_fault(struct ready_view *it, const char *fault)
 {
 	if (!it->why[0])
 		snprintf(it->why, sizeof(it->why), "%s", fault);
@@ -46,7 +46,6 @@ void ready_view_add(struct ready_view *it, const char *name, const struct servic
 		         name, ready->live, ready->wanted, needed);
 	if (ready->fault[0] || !has_enough)
 		ready_view_note_fault(it, ready->fault[0] ? ready->fault : text);
-	it->able += !ready->fault[0] && has_enough;
 }
 
 void ready_view_read(const char *name, void *data)
@@ -77,16 +76,16 @@ void ready_view_read(const char *name, void *data)
 
 enum ready_state ready_view_state(const struct ready_view *it)
 {
-	if (!it->services || it->able < it->services)
+	if (!it->services || it->why[0])
 		return READY_NOT;
 	return it->draining_since ? READY_DRAINING : READY_YES;
 }
 
 static const char *ready_view_reason(const struct ready_view *it)
 {
-	if (!it->services)
-		return "there is no service";
-	return it->able < it->services ? it->why : "draining";
+	if (it->why[0])
+		return it->why;
+	return it->services ? "draining" : "there is no service";
 }
 
 struct json_object *ready_view_new(const struct ready_view *it)

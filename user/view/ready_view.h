@@ -22,11 +22,11 @@ enum ready_state {
 /* Of several services: ready if each of them is. */
 struct ready_view {
 	struct min_live min_live;
-	unsigned int services, able; /* how many there are, and can take connections */
+	unsigned int services;
 	unsigned int live, wanted;   /* of struct service_ready, of all services together */
 	char version[RPD_LABEL_MAX]; /* of the last service */
 	int64_t draining_since;      /* CLOCK_REALTIME, ns; 0 = none of them is draining */
-	char why[ERROR_TEXT_MAX];    /* the first service that can't take connections */
+	char why[ERROR_TEXT_MAX];    /* the first reason why it can't take connections; "" = none */
 	bool none, busy;             /* a service does not exist; its lock is busy */
 };
 
@@ -35,6 +35,9 @@ void ready_view_begin(struct ready_view *it, const struct min_live *min_live);
 
 /* Adds a service. */
 void ready_view_add(struct ready_view *it, const char *name, const struct service_ready *ready);
+
+/* Why the host can't take connections, whatever its services are; the first such reason counts. */
+void ready_view_note_fault(struct ready_view *it, const char *fault);
 
 /* Reads service @name and adds it to @data, a struct ready_view. One that can't be read can't take
  * connections. A function for service_each(). */

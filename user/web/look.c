@@ -218,16 +218,15 @@ void look_ready(const struct look_settings *settings, const char *service, struc
 {
 	struct error err = {};
 	struct ready_view it;
-	int r = look_read_ready(settings, service, &it, &err);
 
+	if (look_read_ready(settings, service, &it, &err) < 0)
+		ready_view_note_fault(&it, err.text);
 	ret->status =
 	        ready_view_state(&it) == READY_YES ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
 	ret->is_draining = ready_view_state(&it) == READY_DRAINING;
 	ret->json = ready_view_new(&it);
 	ret->no_service = it.none;
 	ret->is_busy = it.busy;
-	if (r < 0)
-		look_set_error(ret, MHD_HTTP_SERVICE_UNAVAILABLE, err.text);
 }
 
 void look_live(const struct look_settings *settings, const char *service, struct look *ret)
