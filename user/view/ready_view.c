@@ -32,6 +32,16 @@ static void ready_view_count(struct ready_view *it, const struct rpd_schedule *s
 		memcpy(it->version, s->versions[most].label, sizeof(it->version));
 }
 
+/* Whether all workers are jobs that are done: the service gets no connections. */
+static bool ready_view_is_done(const struct observed *observed)
+{
+	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
+		if (observed->workers[slot].run != RPD_RUN_STOPPED ||
+		    !observed->workers[slot].ended)
+			return false;
+	return true;
+}
+
 /* Returns 0 if the service is ready, or a negative errno with @err set. */
 static int ready_view_judge(const struct service *service, unsigned int live, struct error *err)
 {
@@ -70,6 +80,8 @@ void ready_view_add(const char *name, void *data)
 	it->busy |= r == SERVICE_LOCKED;
 	if (r == SERVICE_OPEN)
 		r = observe(&service, OBSERVE_KNOWN, &observed, &why);
+	if (r == 0 && ready_view_is_done(&observed))
+		return;
 	if (r == 0) {
 		ready_view_count(it, steer_schedule(&service.steer), &observed);
 		r = ready_view_judge(&service, it->live - before, &why);
