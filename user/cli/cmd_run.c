@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <systemd/sd-daemon.h>
 
 #include "base/strv.h"
 #include "cli/command.h"
@@ -194,6 +195,23 @@ static int cmd_run_bind_servers(struct cmd_run_servers *servers, const struct in
 	return r;
 }
 
+/* A socket unit hands over one socket for all workers: the kernel would choose the worker. */
+static int cmd_run_refuse_sockets(struct error *err)
+{
+	_cleanup_strv_ char **names = NULL;
+	const int n = sd_listen_fds_with_names(true, &names);
+
+	if (n <= 0)
+		return 0;
+	return error_usage(
+	        err,
+	        "can't use the %s of a socket unit (%s): all workers would share it, and "
+	        "nothing could be steered. Disable that unit, and let reuseportd open a "
+	        "socket for each worker: with `listen` and `pass-sockets`, workers get "
+	        "it as from a socket unit (LISTEN_FDS)",
+	        n == 1 ? "socket" : "sockets", names[0]);
+}
+
 int cmd_run(struct invocation *i, struct error *err)
 {
 	_cleanup_servers_ struct cmd_run_servers servers;
@@ -208,6 +226,9 @@ int cmd_run(struct invocation *i, struct error *err)
 	int r;
 
 	cmd_run_init_servers(&servers);
+	r = cmd_run_refuse_sockets(err);
+	if (r < 0)
+		return r;
 	i->run.keep_faulty = true;
 	r = args_load(&i->run, &loaded, err);
 	/* One service that can't be started does not keep the others from it. */

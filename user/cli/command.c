@@ -83,13 +83,19 @@ const struct command commands[] = {
                         "The new version runs COMMAND if it is given, otherwise the command that "
                         "the configuration file has now. If --label is the version that the "
                         "service has already, and the command is the same, nothing is done. "
+                        "If it is the version that is being deployed, the command joins this "
+                        "deployment. "
                         "An option below that is not given, and that `run` has too, has the value "
                         "that `run` was given; --label is the exception. With --wait, the "
                         "exit status is 0 if the new version has all new connections, 1 if the "
                         "deployment was refused or failed, 3 if --timeout is over, 4 if the new "
                         "version was judged bad and the old one has all connections again, and 5 "
                         "if the deployment waits for a person. With --detach, 0 only says that the "
-                        "deployment has begun: in scripts, give --wait.",
+                        "deployment has begun: in scripts, give --wait. With --json, the command "
+                        "prints one object, except when it is refused; `changed` is true if the "
+                        "service has another version than before, or is to have it, and "
+                        "`outcome` is promoted, unchanged, aborted, failed, rolled-back, or null "
+                        "while the deployment is under way.",
                 .options = command_options_deploy,
                 .run = cmd_deploy,
                 .takes_command = true,

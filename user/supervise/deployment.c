@@ -82,6 +82,7 @@ static void deployment_on_end(struct supervisor *sup, bool committed, const char
 	if (!committed && it->step && !it->is_asked && it->halt == ROLLOUT_GOES_ON)
 		it->judgement = ROLLOUT_BAD; /* a worker has failed, or the judgement is */
 	it->outcome = deployment_choose_outcome(it, committed);
+	sup->deployments_ended[it->outcome]++;
 	it->ended_at = clock_ns(CLOCK_REALTIME);
 	it->halt = ROLLOUT_GOES_ON;
 	if (committed || it->returns)
@@ -97,7 +98,7 @@ static void deployment_on_end(struct supervisor *sup, bool committed, const char
 	deployment_note_add_to_history(sup); /* once it has ended, nothing would add it */
 	deployment_note_write(sup);
 	deployment_slot_drop(sup);
-	deployment_announce(sup, deployment_state_outcome_name(it->outcome));
+	deployment_announce(sup, deployment_outcome_name(it->outcome));
 	postponed_go_on(sup);
 }
 

@@ -129,7 +129,7 @@ static void deployment_resume_outcome(struct json_object *file, struct deploymen
 
 	for (enum deployment_outcome_kind i = DEPLOYMENT_PROMOTED;
 	     outcome && i < DEPLOYMENT_OUTCOME_MAX; i++)
-		if (!strcmp(outcome, deployment_state_outcome_name(i)))
+		if (!strcmp(outcome, deployment_outcome_name(i)))
 			it->outcome = i;
 }
 
@@ -194,6 +194,15 @@ static int deployment_resume_parse(struct supervisor *sup, struct json_object *f
 	               : r;
 }
 
+static void deployment_resume_ended(struct supervisor *sup, struct json_object *state)
+{
+	struct json_object *ended = json_read_value(state, "ended");
+
+	for (enum deployment_outcome_kind i = DEPLOYMENT_PROMOTED; i < DEPLOYMENT_OUTCOME_MAX; i++)
+		sup->deployments_ended[i] =
+		        (uint64_t)json_read_number(ended, deployment_outcome_name(i));
+}
+
 void deployment_resume_read(struct supervisor *sup)
 {
 	struct deployment *it = calloc(1, sizeof(*it));
@@ -201,6 +210,7 @@ void deployment_resume_read(struct supervisor *sup)
 	struct error err = {};
 	int r = it ? deployment_file_read_whole(sup->name, &file, &err) : -ENOMEM;
 
+	deployment_resume_ended(sup, json_read_value(file, "state"));
 	if (r == 0) {
 		r = deployment_resume_parse(sup, file, it);
 		if (r < 0)

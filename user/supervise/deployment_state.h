@@ -10,15 +10,6 @@
 #include "core/verdict.h"
 #include "supervise/types.h"
 
-enum deployment_outcome_kind {
-	DEPLOYMENT_UNDER_WAY,
-	DEPLOYMENT_PROMOTED,
-	DEPLOYMENT_ABORTED,     /* by a person, or judged bad */
-	DEPLOYMENT_ROLLED_BACK, /* the service has the version before again */
-	DEPLOYMENT_FAILED,      /* the new version has never got a connection */
-	DEPLOYMENT_OUTCOME_MAX,
-};
-
 /* All times are in nanoseconds of CLOCK_REALTIME; 0 = not yet, or none. */
 struct deployment {
 	int64_t id; /* greater than that of the one before */
@@ -70,9 +61,6 @@ struct deployment {
 	const char *gate_about;
 	size_t gate_number;
 };
-
-/* In JSON; NULL: under way. */
-const char *deployment_state_outcome_name(enum deployment_outcome_kind outcome);
 
 /* Whether there is a gate: not on the way back. */
 bool deployment_state_is_gated(const struct deployment *it);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "core/deployment_outcome.h"
 #include "core/run_config.h"
 #include "core/start_limit.h"
 #include "core/worker_state.h"
@@ -277,6 +278,7 @@ struct supervisor {
 	struct postponed *postponed;   /* a request that waits; or NULL */
 	bool reload_queued;            /* one more reload follows the present one */
 	struct deployment *deployment; /* under way, or the last one; NULL: there was none */
+	uint64_t deployments_ended[DEPLOYMENT_OUTCOME_MAX];
 	struct announcement announcements[ANNOUNCEMENTS_MAX];
 
 	bool due;            /* its loop may have events to handle */

@@ -106,15 +106,56 @@ static void deployment(void **state)
 {
 	expect("[{\"service\": \"a\", \"deployment\": {\"new\": \"v\\\"2\", \"phase\": \"paused\", "
 	       "\"step\": 1, \"share\": 5, \"signals\": ["
-	       "{\"name\": \"connect\", \"evidence\": 0.25, \"threshold\": 40}]}}]",
+	       "{\"name\": \"resets\", \"evidence\": 0.25, \"threshold\": 40}]}}]",
 	       "reuseportd_up{service=\"a\"} 1\n"
 	       "reuseportd_ready{service=\"a\"} 0\n"
-	       "reuseportd_deployment_phase{service=\"a\",new=\"v\\\"2\",phase=\"paused\"} 1\n"
-	       "reuseportd_deployment_step{service=\"a\",new=\"v\\\"2\"} 1\n"
-	       "reuseportd_deployment_share_ratio{service=\"a\",new=\"v\\\"2\"} 0.05\n"
-	       "reuseportd_deployment_evidence_ratio{service=\"a\",signal=\"connect\"} 0.25\n"
-	       "reuseportd_deployment_evidence_threshold_ratio{service=\"a\",signal=\"connect\"} "
-	       "40\n");
+	       "reuseportd_rollout_phase{service=\"a\",new=\"v\\\"2\",phase=\"paused\"} 1\n"
+	       "reuseportd_rollout_step{service=\"a\",new=\"v\\\"2\"} 1\n"
+	       "reuseportd_rollout_share_ratio{service=\"a\",new=\"v\\\"2\"} 0.05\n"
+	       "reuseportd_rollout_evidence{service=\"a\",signal=\"resets\"} 0.25\n"
+	       "reuseportd_rollout_evidence_threshold{service=\"a\",signal=\"resets\"} 40\n");
+}
+
+/* Of a service of `run`: each outcome of a deployment, also those that never came. */
+static void supervisor(void **state)
+{
+	expect("[{\"service\": \"a\", \"run\": true, \"supervisor_pid\": null, "
+	       "\"deployments_ended\": {\"promoted\": 2, \"aborted\": 0, \"rolled-back\": 1, "
+	       "\"failed\": 0}}, "
+	       "{\"service\": \"b\", \"run\": true, \"supervisor_pid\": 7}, "
+	       "{\"service\": \"c\", \"run\": false}]",
+	       "reuseportd_up{service=\"a\"} 1\n"
+	       "reuseportd_up{service=\"b\"} 1\n"
+	       "reuseportd_up{service=\"c\"} 1\n"
+	       "reuseportd_supervisor_up{service=\"a\"} 0\n"
+	       "reuseportd_supervisor_up{service=\"b\"} 1\n"
+	       "reuseportd_ready{service=\"a\"} 0\n"
+	       "reuseportd_ready{service=\"b\"} 0\n"
+	       "reuseportd_ready{service=\"c\"} 0\n"
+	       "reuseportd_rollouts_total{service=\"a\",outcome=\"promoted\"} 2\n"
+	       "reuseportd_rollouts_total{service=\"a\",outcome=\"aborted\"} 0\n"
+	       "reuseportd_rollouts_total{service=\"a\",outcome=\"rolled-back\"} 1\n"
+	       "reuseportd_rollouts_total{service=\"a\",outcome=\"failed\"} 0\n");
+}
+
+static void versions(void **state)
+{
+	expect("[{\"service\": \"a\", \"versions\": ["
+	       "{\"version\": \"v\\\"1\", \"share_percent\": 90, "
+	       "\"connections\": {\"opened\": 40, \"reset_by_worker\": 2}, "
+	       "\"responses\": {\"2xx\": 30, \"5xx\": 3}, \"unanswered\": 1}, "
+	       "{\"version\": \"v2\", \"share_percent\": 10, \"connections\": null, "
+	       "\"responses\": null, \"unanswered\": null}]}]",
+	       "reuseportd_up{service=\"a\"} 1\n"
+	       "reuseportd_ready{service=\"a\"} 0\n"
+	       "reuseportd_version_share_ratio{service=\"a\",version=\"v\\\"1\"} 0.9\n"
+	       "reuseportd_version_share_ratio{service=\"a\",version=\"v2\"} 0.1\n"
+	       "reuseportd_version_connections_total{service=\"a\",version=\"v\\\"1\"} 40\n"
+	       "reuseportd_version_errors_total{service=\"a\",version=\"v\\\"1\",kind=\"reset\"} "
+	       "2\n"
+	       "reuseportd_version_errors_total{service=\"a\",version=\"v\\\"1\",kind=\"5xx\"} 3\n"
+	       "reuseportd_version_errors_total{service=\"a\",version=\"v\\\"1\","
+	       "kind=\"unanswered\"} 1\n");
 }
 
 static void escapes(void **state)
@@ -162,7 +203,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(services),   cmocka_unit_test(workers),
 	        cmocka_unit_test(responses),  cmocka_unit_test(escapes),
-	        cmocka_unit_test(deployment), cmocka_unit_test(readiness),
+	        cmocka_unit_test(deployment), cmocka_unit_test(supervisor),
+	        cmocka_unit_test(versions),   cmocka_unit_test(readiness),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);
