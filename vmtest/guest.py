@@ -134,11 +134,11 @@ class Guest:
             time.sleep(0.1)
 
 
-def prepare(kernel, base, plan, folder, cpus, memory, mode):
-    """Prepares a machine: its initramfs has @base, the kernel's modules, and @plan (see init.c).
+def prepare(kernel, base, plan, folder, cpus, memory, mode, wanted=kernels.MODULES):
+    """Prepares a machine: its initramfs has @base, the @wanted modules, and @plan (see init.c).
     Its files are in a new folder below @folder."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{kernel.name}.", dir=folder))
-    modules = kernels.load_order(kernel.modules)
+    modules = kernels.load_order(kernel.modules, wanted)
     lines = [("module", f"/vmtest/{name}.ko") for name, _ in modules] + plan
     archive = image.Archive()
     for name, data in modules:

@@ -23,7 +23,7 @@ CONFIG = pathlib.Path("/etc/reuseportd/web.conf")
 PINS = pathlib.Path("/sys/fs/bpf/reuseportd")
 SECONDS = 5 * int(os.environ.get("RPD_SLOW", "1"))  # until a condition must be true
 PAIR = pathlib.Path("/etc/reuseportd/pair.attach")
-PORT, GREEDY_PORT, BOOT_PORT, PAIR_PORT = 80, 8081, 8070, 8071
+PORT, GREEDY_PORT, BOOT_PORT, PAIR_PORT, SOCKET_PORT = 80, 8081, 8070, 8071, 8072
 MEMORY, CPU = 32 << 20, "20000 100000"  # limits of each worker
 USER = 33  # www-data
 # The numbers of the capabilities, from linux/capability.h.
@@ -49,6 +49,19 @@ while True:
         pass
     text = str(time.monotonic() - begin)
     client.sendall(f"HTTP/1.1 200 OK\\r\\nContent-Length: {{len(text)}}\\r\\n\\r\\n{{text}}".encode())
+    client.close()
+"""
+
+# A server that was written for a socket unit.
+ACTIVATED = """
+import os, socket
+assert os.environ["LISTEN_FDS"] == "1" and os.environ["LISTEN_PID"] == str(os.getpid())
+listener = socket.socket(fileno=3)
+while True:
+    client, _ = listener.accept()
+    client.recv(1000)
+    text = str(os.getpid())
+    client.sendall(f"HTTP/1.1 200 OK\\r\\nContent-Length: {len(text)}\\r\\n\\r\\n{text}".encode())
     client.close()
 """
 
@@ -311,6 +324,30 @@ def case_attach():
 def expect_pair(pair):
     equal({ask(port=PAIR_PORT) for _ in range(2)}, {str(process.pid) for process in pair},
           "attached workers that answer")
+
+
+def case_socket_unit():
+    """The socket of a socket unit is refused. Without that unit, workers get sockets as from one."""
+    name, sockets = "reuseportd@activated.service", "reuseportd@activated.socket"
+    server = pathlib.Path(tempfile.mkdtemp()) / "activated.py"
+    server.write_text(ACTIVATED)
+    (CONFIG.parent / "activated.conf").write_text(
+        f"[service activated]\ncommand = {sys.executable} {server}\nworkers = 2\n"
+        f"listen = {SOCKET_PORT}\npass-sockets\n")
+    unit_file = pathlib.Path("/etc/systemd/system", sockets)
+    unit_file.write_text(f"[Socket]\nListenStream={SOCKET_PORT}\n")
+    run("systemctl", "daemon-reload")
+    run("systemctl", "start", sockets)
+    run("systemctl", "start", name, status=1)
+    wait_until(lambda: f"socket unit ({sockets})" in run("journalctl", "-b", "-o", "cat", "-u", name),
+               "the refusal is logged")
+    run("systemctl", "stop", sockets, name)
+    unit_file.unlink()
+    run("systemctl", "daemon-reload")
+    run("systemctl", "start", name)
+    equal({ask(port=SOCKET_PORT) for _ in range(2)}, {str(pid) for pid in workers("activated")},
+          "workers that answer")
+    run("systemctl", "stop", name)
 
 
 def case_daemon_reload():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import image
+import kernels
 import systemd_image
 from guest import COUNTED, KVM, TURNS
 
@@ -23,6 +24,7 @@ TOOLS = ("bpftool", "ip", "mount", "nsenter", "rm", "setpriv", "sh", "sleep", "s
 SHELL_TOOLS = ("bash", "cat", "dmesg", "grep", "head", "less", "ls", "nstat", "ps",
                "strace", "sysctl", "tail", "tc", "uname")
 SHELL = "bash"
+LIBRARIES = ("libmicrohttpd.so.12",)  # that reuseportd opens when it needs them
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"  # as root has it in the guest
 # Programs of other projects that tests run, by a part of the test's name.
 FOREIGN = {"nginx": "nginx", "haproxy": "haproxy", "gunicorn": "gunicorn", "strace": "strace",
@@ -115,13 +117,16 @@ PARALLEL = ("steer_even/threads_at_once", "steer_packets/syn_flood",
 SLOW = {KVM: 1, COUNTED: 5, TURNS: 10}
 SECONDS = 60  # for a test program on a fast machine
 INSTALLED_SECONDS = 200
+IPVS_SECONDS = 200
+IPVS_MODULES = (*kernels.MODULES, "ip_vs_rr")
+IPVS_RECIPE = "tools/fleet/keepalived"
 E2E_SECONDS = 1200  # for all end-to-end tests
 PROCESSORS = 2  # of a machine that may have more than one
 
 
-# A machine to run: its kind and processors, its plan as init.c reads it, and the suite that
-# provides the systemd of process 1; "": none.
-Machine = collections.namedtuple("Machine", "mode cpus plan systemd", defaults=("",))
+# A machine to run: its kind and processors, its plan as init.c reads it, the suite that provides the
+# systemd of process 1 ("": none), and its modules.
+Machine = collections.namedtuple("Machine", "mode cpus plan systemd modules", defaults=("", kernels.MODULES))
 
 
 class Unusable(Exception):
@@ -134,6 +139,15 @@ def program(name):
     if not path:
         raise Unusable(f"{name} is not installed; 'tools/setup vm' installs it")
     return path
+
+
+def library(name):
+    """The path of a library of the host."""
+    done = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True)
+    path = re.search(rf"(?m)^\t{re.escape(name)} .* => (\S+)$", done.stdout)
+    if not path:
+        raise Unusable(f"{name} is not installed; 'tools/setup build' installs it")
+    return path[1]
 
 
 def e2e_names():
@@ -179,6 +193,7 @@ class Suite:
                 self.left_out[f"e2e/{name}"] = why
             else:
                 self.e2e.append(name)
+        self.with_ipvs = "ipvs" in words  # only if it is selected: tools/test has a stage for it
         self.clangs = {}  # reuseportd by the clang of its BPF programs
         for word in self.words:
             if not self.exists(word):
@@ -187,7 +202,7 @@ class Suite:
     def exists(self, word):
         """Whether a test can have @word in its name. The cases of a kernel test are not known here:
         any name after the name of its program is accepted."""
-        names = ["refusal", "growth", "installed", *self.checks, *self.left_out,
+        names = ["refusal", "growth", "installed", "ipvs", *self.checks, *self.left_out,
                  *(f"e2e/{name}" for name in self.e2e), *(f"clang/{name}" for name in CLANG_TESTS)]
         return word.split("/")[0] in self.checks or any(word in name for name in names)
 
@@ -231,6 +246,8 @@ class Suite:
                 machines.append(Machine(TURNS, PROCESSORS, [*self.parallel_lines()]))
             if kernel.name in systemd_image.SUITES:
                 machines.append(Machine(mode, cpus, [*self.installed_lines(mode)], kernel.name))
+            if self.with_ipvs:
+                machines.append(Machine(mode, cpus, [*self.ipvs_lines(mode)], modules=IPVS_MODULES))
         return [machine for machine in machines if machine.plan]
 
     def refusal_lines(self, mode):
@@ -260,6 +277,10 @@ class Suite:
         if self.wanted("installed"):
             yield ("test", "installed", INSTALLED_SECONDS * SLOW[mode], sys.executable,
                    f"{GUEST}/vmtest/installed.py", f"{GUEST}/build/tests/harness")
+
+    def ipvs_lines(self, mode):
+        yield ("test", "ipvs", IPVS_SECONDS * SLOW[mode], sys.executable, f"{GUEST}/vmtest/ipvs.py",
+               f"{GUEST}/build")
 
     def parallel_lines(self):
         """The tests that also run on several emulated processors."""
@@ -293,18 +314,22 @@ class Suite:
             for binary in BINARIES:
                 image.add_program(archive, path if binary == "user/reuseportd" else
                                   self.build / binary, f"{GUEST}/{clang}/{binary}")
+        for name in LIBRARIES:
+            image.add_program(archive, library(name))
         for path in self.checks.values():
             image.add_program(archive, path, f"{GUEST}/build/tests/kernel/{path.name}")
         for path in self.objects:
             archive.copy(path, f"{GUEST}/build/bpf/{path.name}")
         archive.copy(TOP / "vmtest/growth.json", f"{GUEST}/vmtest/growth.json")
-        for tool in TOOLS:
+        for path in (TOP / IPVS_RECIPE).iterdir() if self.with_ipvs else ():
+            archive.copy(path, f"{GUEST}/{IPVS_RECIPE}/{path.name}")
+        for tool in (*TOOLS, *["keepalived"] * self.with_ipvs):
             image.add_program(archive, program(tool))
         for tool in more_tools:
             if shutil.which(tool, path=PATH):
                 image.add_program(archive, program(tool))
         scripts = ["tests/e2e/run", *(f"vmtest/{name}.py" for name in
-                                      ("refusal", "growth", "measure"))]
+                                      ("refusal", "growth", "measure", "ipvs"))]
         modules = {path.relative_to(TOP): name for folder, package in
                    (("tests/e2e", ""), ("tests/harness", "harness."))
                    for path in sorted((TOP / folder).glob("*.py"))

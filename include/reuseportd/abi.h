@@ -9,7 +9,7 @@
 #include <linux/types.h>
 
 #define RPD_MAGIC       0x72707264u /* "rprd" */
-#define RPD_ABI_VERSION 9
+#define RPD_ABI_VERSION 10
 
 #define RPD_SLOT_MAX     1024   /* worker slots of a service */
 #define RPD_RING_MAX     4096   /* entries of a schedule ring; a power of two */
@@ -108,6 +108,10 @@ struct rpd_version {
 	__u16 count;
 	__u16 standby_first;
 	__u16 standby_count;
+	/* What the counts of its workers have to be completed with (core/schedule_past.h). Only
+	 * for user space. */
+	__u64 past_opened;
+	__u64 past_resets;
 };
 
 /*
@@ -466,9 +470,9 @@ struct rpd_former {
 #define RPD_FORMER_MAX 16384
 
 _Static_assert(sizeof(struct rpd_slot) == 8, "ABI");
-_Static_assert(sizeof(struct rpd_version) == 40, "ABI");
+_Static_assert(sizeof(struct rpd_version) == 56, "ABI");
 _Static_assert(__builtin_offsetof(struct rpd_schedule, versions) == 40, "ABI");
-_Static_assert(sizeof(struct rpd_schedule) == 40 + 40 * 64 + 8 * 1024 + 2 * 1024 + 2 * 4096, "ABI");
+_Static_assert(sizeof(struct rpd_schedule) == 40 + 56 * 64 + 8 * 1024 + 2 * 1024 + 2 * 4096, "ABI");
 _Static_assert(__builtin_offsetof(struct rpd_control, aside) == 64, "ABI");
 _Static_assert(__builtin_offsetof(struct rpd_control, active) == 128, "ABI");
 _Static_assert(sizeof(struct rpd_control) == 192, "ABI");

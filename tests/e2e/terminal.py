@@ -93,6 +93,12 @@ class Screen:
             self.cells[self.row][self.column:] = [" "] * (self.columns - self.column)
         elif what == ("2", "J"):
             self.clear()
+        elif what == ("", "J"):
+            for row in range(self.row, self.rows):
+                begin = self.column if row == self.row else 0
+                self.cells[row][begin:] = [" "] * (self.columns - begin)
+        elif final == "A":
+            self.row = max(0, self.row - int(argument))
         elif what in (("?1049", "h"), ("?1049", "l")):
             self.alternate = final == "h"
             self.clear()

@@ -6,6 +6,7 @@ import pathlib
 import pwd
 import re
 import signal
+import socket
 import stat
 
 from harness.checks import Skip, cases, check, equal, timeout, wait_until
@@ -229,4 +230,37 @@ def test_control_clients(bed, kind):
     if kind != "deaf":  # these are answered and closed at once
         wait_until(lambda: descriptors(s.process.pid) >= before + 60, "the clients are connected")
     s.check_quiet()
+    s.stop()
+
+
+# Connects, and sends a request when it gets SIGUSR1.
+CONNECTED = """
+import signal, socket, sys
+
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+control = socket.socket(socket.AF_UNIX)
+control.connect(sys.argv[1])
+print("connected", flush=True)
+signal.sigwait({signal.SIGUSR1})
+control.sendall(b'{"do": "restart", "slots": [0]}\\n')
+print(control.makefile().read(), flush=True)
+"""
+
+
+def test_clients_of_one_process(bed):
+    """A process connects again and again: its own oldest client is refused, with a reason, and not
+    that of another process, which has not sent its request yet."""
+    s = Supervisor(bed, "sleep 1000", "ready = alive:100ms")
+    path = str(RUN / QUIET / "control")
+    command = bed.start("python3", "-c", CONNECTED, path, name="command")
+    command.wait_output("connected")
+    clients = []
+    for _ in range(64):
+        clients.append(socket.socket(socket.AF_UNIX))
+        clients[-1].connect(path)
+    with clients[0].makefile() as answer:
+        check("too many commands" in answer.read(), "the oldest client of the process is refused")
+    command.kill(signal.SIGUSR1)
+    equal(command.wait(), 0, "exit status of the command")
+    check('{"status":0}' in command.output().replace(" ", ""), f"answer: {command.output()}")
     s.stop()

@@ -314,3 +314,15 @@ def test_by_another_user(bed):
         check("PermissionError" in refused.err, f"{refused}")
         check(bed.run(*as_user, "ls", folder / "out").code != 0, "the folder is readable")
     equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_probes(bed):
+    """The command of a probe, which belongs to the workers' user, can't write to the supervisor's
+    output, cut the file that it is, or keep it busy."""
+    os.chmod(bed.dir, 0o777)
+    streams = bed.dir / "streams"
+    command = f"echo probed; echo probed >&2; exec 3>&1; readlink /proc/self/fd/[023] > {streams}"
+    run = Run(bed, worker_command(bed), "--user", "nobody", "--ready", f"exec:{command}", workers=1)
+    equal(streams.read_text().split(), ["/dev/null"] * 3, "streams of the command")
+    check("probed" not in run.log(), run.log())
+    equal(run.stop(), 0, "exit status of the supervisor")

@@ -445,3 +445,40 @@ def test_outside_the_group(bed):
     report = bed.load("-n", 200, hosts=("::1",))
     equal((report["failed"], shares(report)), (0, EVEN), "connections of each worker")
     equal(run.stop(), 0, "exit status of the supervisor")
+
+
+# The same; with SIGUSR1 it turns SO_REUSEPORT on again, and opens another listener.
+OUTSIDE_GROUP = OUTSIDE.replace("time.sleep(1000)", """
+signal.sigwait({signal.SIGUSR1})
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+other = socket.socket(socket.AF_INET6)
+other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+other.bind(("::", %PORT%))
+other.listen(10)
+print("group", flush=True)
+time.sleep(1000)
+""").replace("import os, pwd,", """
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+import os, pwd,""")
+
+
+def test_group_outside(bed):
+    """There are several such listeners, in a group of their own, which gets all connections: all
+    commands say so."""
+    outsider = bed.start("python3", script(bed, "outside.py", OUTSIDE_GROUP), name="outsider")
+    outsider.wait_output("ready")
+    run = Run(bed, [bed.binary("worker"), "--port", PORT, "--no-reuseport", "--address", "::"], "--listen",
+              f"[::]:{PORT}", "--user", "nobody")
+    outsider.kill(signal.SIGUSR1)
+    outsider.wait_output("group")
+    run.process.wait_output("it is not in the workers' group")
+    wait_until(lambda: in_force(bed)[0] is False, "status")
+    refused = bed.reuseportd("drain", 1, status=1)
+    check("outside the workers' group: end its process" in refused.err, f"{refused}")
+    doctor = bed.reuseportd("doctor", "web", "--json", status=1).json()
+    check(any("not in force" in row["detail"] for row in doctor), f"{doctor}")
+    check(re.search(r"reuseportd_steering_in_force\{.*\} 0\n", bed.reuseportd("metrics").out), "metrics")
+    outsider.kill(signal.SIGKILL)
+    wait_until(lambda: in_force(bed) == (True, None), "in force again")
+    equal(run.stop(), 0, "exit status of the supervisor")

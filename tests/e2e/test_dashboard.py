@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The dashboard for Grafana: its structure, and each of its queries, in promtool and in a real Prometheus. No
+"""The rules for Prometheus, in promtool. The dashboard for Grafana: its structure, and each of its queries, in promtool and in a real Prometheus. No
 package of Debian has Grafana, so the panels are not drawn."""
 import itertools
 import json
@@ -15,7 +15,9 @@ from harness.servers import Workers
 from runs import worker_command
 from test_metrics import LISTEN, parse, promtool, start_exporter, stop_exporter
 
-DASHBOARD = pathlib.Path(__file__).parent / "../../tools/grafana-dashboard.json"
+TOOLS = pathlib.Path(__file__).parent / "../../tools"
+DASHBOARD = TOOLS / "grafana-dashboard.json"
+RULES = TOOLS / "prometheus/reuseportd.rules.yml"
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 GRID = 24  # columns of a dashboard
 PROMETHEUS = "127.0.0.1:9090"
@@ -74,13 +76,29 @@ def test_structure(_bed):
     equal(rows, ["Stuck workers", "HTTP", "Deployments"], "rows")
 
 
+def check_metrics(bed, text):
+    """All metrics in a text exist. Those that a recording rule makes have colons."""
+    metrics = parse(bed.reuseportd("metrics").out)
+    asked = {re.sub("_bucket$", "", name) for name in re.findall(r"(?<![:\w])reuseportd_\w+", text)}
+    equal(asked - set(metrics), set(), "metrics that don't exist")
+
+
+def test_rules(bed):
+    """The rules are valid, do what their examples say, each alert has one, and they use existing
+    metrics."""
+    promtool(bed, "check", "rules", RULES)
+    promtool(bed, "test", "rules", RULES.with_suffix(".test.yml"))
+    text, examples = RULES.read_text(), RULES.with_suffix(".test.yml").read_text()
+    alerts = set(re.findall(r"- alert: (\w+)", text))
+    fired = set(re.findall(r"alertname: (\w+)\n +exp_alerts:", examples))
+    equal((fired, fired != set()), (alerts, True), "alerts with an example")
+    check_metrics(bed, text)
+
+
 def test_dashboard_promtool(bed):
     """The queries use existing metrics and are valid."""
     queries = exprs()
-    metrics = parse(bed.reuseportd("metrics").out)
-    asked = {re.sub("_bucket$", "", name)
-             for name in re.findall(r"reuseportd_\w+", " ".join(queries))}
-    equal(asked - set(metrics), set(), "metrics of the dashboard that don't exist")
+    check_metrics(bed, " ".join(queries))
     rules = bed.dir / "rules.json"  # which is YAML
     rules.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": [
         {"record": f"panel:{i}", "expr": expr} for i, expr in enumerate(queries)]}]}))
@@ -135,9 +153,9 @@ def test_prometheus(bed):
         wait_until(lambda: not unanswered(), "each query has an answer", 60, 0.5)
     except Failure as failure:
         raise Failure(f"{failure}: {unanswered()}") from None
-    equal([it["metric"]["phase"] for it in query("reuseportd_deployment_phase")],
+    equal([it["metric"]["phase"] for it in query("reuseportd_rollout_phase")],
           ["progressing"], "phase")
-    check(float(query("reuseportd_deployment_share_ratio")[0]["value"][1]) == 0.5, "share")
+    check(float(query("reuseportd_rollout_share_ratio")[0]["value"][1]) == 0.5, "share")
     check(query('reuseportd_accept_queue_unmoved_seconds{service="hung"} > 0'), "the stuck worker")
     note(f"{len(queries)} queries")
     for load in loads:

@@ -158,6 +158,7 @@ def test_refusals(bed):
         check("no deployment under way" in text, text)
     check("no version before 'v1'" in run.command_line("rollback", status=1).err, "a rollback")
     run.deploy("--label", "v1", "--json")
+    check("nothing to do" in run.deploy("--label", "v1").out, "a deployment of the same version")
     equal(run.pids(), before, "workers")
     run.deploy("--strategy", "canary", "--steps", "5%", status=2)
     run.deploy("--label", "v1", command=worker_command(bed, "--work", "1"), status=1)
@@ -166,9 +167,9 @@ def test_refusals(bed):
     now = run.pids()
     for words in (("deploy",), ("reload",), ("restart", "1"), ("scale", "5"), ("stop", "1"),
                   ("canary", "1", "--share", "5"), ("canary", "--off"), ("switch", "v2"),
-                  ("weight", "1", "50")):
+                  ("weight", "1", "50"), ("label", "1", "v9")):
         args = words[1:]
-        result = (bed.reuseportd(*words, status=1) if words[0] in ("canary", "weight", "switch")
+        result = (bed.reuseportd(*words, status=1) if words[0] in ("canary", "weight", "switch", "label")
                   else run.command_line(words[0], *args, status=1))
         check("deployment of 'v2'" in result.err, f"{words}: {result}")
     equal(run.pids(), now, "workers after the refusals")

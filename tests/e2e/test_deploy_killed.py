@@ -3,10 +3,35 @@
 import os
 import signal
 
-from deploys import QUICK, Deploys, deploy_canary, kill_and_restart, restart
-from harness.checks import cases, check, equal, note, timeout, wait_until
-from runs import worker_command
-from stops import STOP, kind_of
+from deploys import QUICK, Deploys, check_shares, deploy_canary, kill_and_restart, restart
+from harness.checks import FULL, cases, check, equal, note, timeout, wait_until
+from runs import script, worker_command
+from stops import STOP, instants, kind_of
+
+
+def one_pass(run, action, done, *how):
+    """Follows the supervisor by killat from an action until done(), unless killat has killed it before.
+    Returns the stops if killat listed them. The supervisor has been killed at the end."""
+    killat = run.bed.start(run.bed.binary("killat"), "--leave-children", *how, "--pid",
+                           run.process.pid)
+    killat.wait_output("following")
+    action()
+    wait_until(lambda: not killat.alive() or done(), "the pass is done", 60)
+    run.kill_supervisor()
+    killat.wait()
+    return STOP.findall(killat.output())
+
+
+def is_shown(run, **members):
+    """Whether the deployment has these members."""
+    shown = run.command_line("rollout", "--json", status=None)
+    return shown.code == 0 and members.items() <= shown.json().items()
+
+
+def replacements(stops):
+    """The stops after which a file is replaced, or removed."""
+    return [stop for stop in stops
+            if kind_of(stop) in ("rename", "unlink", "unlinkat") and stop.endswith(" exit")]
 
 
 class OneWorker:
@@ -18,23 +43,15 @@ class OneWorker:
         self.old = self.run.pids()
 
     def one_pass(self, *how):
-        """Returns the stops if killat listed them. The supervisor has been killed at the end."""
-        bed, run = self.bed, self.run
-        killat = bed.start(bed.binary("killat"), "--leave-children", *how, "--pid",
-                           run.process.pid)
-        killat.wait_output("following")
+        run = self.run
 
-        def has(key, value):
-            shown = run.command_line("rollout", "--json", status=None)
-            return shown.code == 0 and shown.json()[key] == value
-        deploy_canary(run, "--keep-new", "0.1s", steps="10% pause", status=None)
-        wait_until(lambda: not killat.alive() or has("phase", "paused"), "the step is in force")
-        run.command_line("abort", status=None)
-        wait_until(lambda: not killat.alive() or (has("outcome", "aborted") and self.is_as_before()),
-                   "the deployment is aborted")
-        run.kill_supervisor()
-        killat.wait()
-        return STOP.findall(killat.output())
+        def action():
+            deploy_canary(run, "--keep-new", "0.1s", steps="10% pause", status=None)
+            wait_until(lambda: not run.process.alive() or is_shown(run, phase="paused"),
+                       "the step is in force")
+            run.command_line("abort", status=None)
+        return one_pass(run, action,
+                        lambda: is_shown(run, outcome="aborted") and self.is_as_before(), *how)
 
     def is_as_before(self):
         return len(list(self.bed.cgroups(self.run.name))) == 1 and self.run.pids() == self.old
@@ -55,6 +72,143 @@ def test_one_worker(bed):
         equal(it.run.versions(), ["v1"], "versions")
         it.run.kill_supervisor()
     note(f"killed at {len(stops)} stops")
+
+
+class Two:
+    """Two workers of a version that was promoted, while those of the version before are held."""
+
+    def __init__(self, bed):
+        self.bed, self.n = bed, 1
+        self.run = Deploys(bed, self.command(), *QUICK, workers=2)
+        self.promote()
+
+    def command(self):
+        """Of version N; its workers answer with that."""
+        return worker_command(self.bed, "--id", f"v{self.n}")
+
+    def promote(self):
+        self.n += 1
+        self.run.deploy("--strategy", "blue-green", "--label", f"v{self.n}", "--keep-old", "1h",
+                        "--wait", command=self.command())
+        self.stable = self.run.pids()
+
+    def check_version(self, label, stop):
+        """All workers have the version, also one that is started anew."""
+        run = self.run
+        killed = run.pids()[0]
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: run.pids()[0] not in (None, killed), "a worker is started", 60)
+        run.wait_states("active", "active", deadline=60)
+        equal(run.versions(), [label] * 2, f"versions after a kill at {stop}")
+        equal(set(self.bed.load("-n", 40)["workers"]), {label},
+              f"versions that answer after a kill at {stop}")
+
+    def check_history(self, stop):
+        """The last deployment is in the history, once."""
+        rows = self.run.command_line("rollout", "--history", "--json").json()
+        ids = [row["id"] for row in rows]
+        equal(ids[-1], self.run.rollout()["id"], f"the last one after a kill at {stop}")
+        equal(len(set(ids)), len(ids), f"deployments of {ids}")
+
+
+@timeout(240, full=1200)
+def test_begin(bed):
+    """The supervisor is killed while a deployment begins: the next one does not take the workers that
+    the last deployment holds for those of this one, and goes back to the version that is stable.
+    Calls between two files that are replaced matter less: they are for --full."""
+    it = Two(bed)
+    run = it.run
+
+    def begin(*how):
+        return one_pass(run, lambda: run.deploy("--strategy", "canary", "--steps", "50% pause",
+                                                "--label", "next", "--detach", status=None),
+                        lambda: is_shown(run, new="next", phase="paused"), *how)
+
+    def check_goes_on(stop):
+        restart(run)
+        if is_shown(run, new="next"):
+            run.wait_for(phase="paused")
+            held = [row["slot"] for row in run.status()["former_workers"] if row["state"] == "kept"]
+            equal(held, [0], f"slots of held workers after a kill at {stop}")
+            run.command_line("abort")
+        equal(run.pids(), it.stable, f"workers after a kill at {stop}")
+        equal(run.versions(), [f"v{it.n}"] * 2, f"versions after a kill at {stop}")
+
+    stops = begin("--list")
+    stops = stops[:next(i for i, stop in enumerate(stops) if kind_of(stop) == "clone3")]
+    stops = instants(stops) if FULL else replacements(stops)
+    check_goes_on("the end of the pass")
+    for stop in stops:
+        it.promote()
+        begin("--at", stop)
+        check_goes_on(stop)
+    note(f"killed at {len(stops)} stops")
+
+
+@timeout(240, full=1200)
+@cases("promote", "rollback")
+def test_end(bed, case):
+    """The supervisor is killed while a deployment ends, or is rolled back after that: the next one
+    completes it, or knows nothing of it, and has the command of the version."""
+    it = Two(bed)
+    run = it.run
+
+    def end(*how):
+        if case == "promote":
+            it.n += 1
+            run.deploy("--strategy", "canary", "--steps", "50% pause", "--label", f"v{it.n}",
+                       "--keep-old", "1h", command=it.command())
+            run.wait_for(step=1, phase="paused")
+        outcome = "promoted" if case == "promote" else "rolled-back"
+        return one_pass(run, lambda: run.command_line(case, status=None),
+                        lambda: is_shown(run, outcome=outcome), *how)
+
+    def check_goes_on(stop):
+        restart(run)
+        wait_until(lambda: not is_shown(run, phase="progressing"), "it has ended or is paused", 60)
+        if is_shown(run, phase="paused"):  # nothing was done
+            run.command_line("promote")
+            run.wait_for(outcome="promoted")
+        it.check_version(run.rollout()["new"], stop)
+        it.check_history(stop)
+        if case == "rollback":
+            it.promote()
+
+    stops = end("--list")
+    stops = instants(stops) if FULL else replacements(stops)
+    check_goes_on("the end of the pass")
+    for stop in stops:
+        end("--at", stop)
+        check_goes_on(stop)
+    note(f"killed at {len(stops)} stops")
+
+
+GATE = 'while [ $REUSEPORTD_SLOT != 0 ] && ! [ -e gate ]; do sleep 0.05; done; exec "$@"'
+
+
+@timeout(240)
+@cases("promote", "full")
+def test_promoted_step_begins(bed, case):
+    """A person has promoted a step, and the workers of the next one are starting: the share is that of
+    the step in force, and the next supervisor goes on."""
+    run = Deploys(bed, worker_command(bed), *QUICK, "--ready-timeout", "100s", workers=3)
+    deploy_canary(run, steps="5% pause, 40% pause, 60% pause",
+                  command=["sh", script(bed, "gate.sh", GATE), *worker_command(bed)])
+    run.wait_for(step=1, phase="paused")
+    n = len(list(bed.cgroups(run.name)))
+    run.command_line("promote", *(["--full"] if case == "full" else []))
+    wait_until(lambda: len(list(bed.cgroups(run.name))) > n, "a worker is starting", 60)
+    run.wait_for(step=1, share=5, phase="progressing")
+    check_shares(bed, run, [0], 50)
+    kill_and_restart(run)
+    run.wait_for(step=1, share=5, phase="progressing")
+    check_shares(bed, run, [0], 50)
+    (bed.dir / "gate").touch()
+    if case == "full":
+        run.wait_for(outcome="promoted")
+    else:
+        run.wait_for(step=2, phase="paused", share=40)
+        check_shares(bed, run, [0, 1], 400)
 
 
 @timeout(240)

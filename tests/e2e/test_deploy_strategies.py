@@ -10,7 +10,7 @@ from runs import script
 from versions import SERVERS, server_command, server_options
 
 WORKERS = 3
-STRATEGIES = ("rolling", "blue-green", "canary")
+STRATEGIES = ("rolling", "in-place", "blue-green", "canary")
 SHORT = ("nestjs-canary", "express-blue-green", "gunicorn-rolling", "c-canary")
 
 # The worker of slot 0 starts, the others wait.
@@ -23,8 +23,10 @@ class Proof:
     def __init__(self, bed, server, strategy):
         self.bed, self.server, self.strategy = bed, server, strategy
         self.place = Place(bed, "link")
+        self.in_place = strategy == "in-place"
         self.run = Deploys(bed, server_command(bed, server, "v1"), *QUICK,
-                           "--ready-timeout", "200s", *server_options(server), workers=WORKERS)
+                           "--ready-timeout", "200s", *server_options(server),
+                           *(["--in-place", "--batch", 1] if self.in_place else []), workers=WORKERS)
         self.old = self.run.pids()
         self.new_command = server_command(bed, server, "v2")
         # Frameworks need the processors to start.
@@ -33,27 +35,34 @@ class Proof:
 
     @contextlib.contextmanager
     def change(self, what):
-        """Clients during a change: some of a connection that lasts, since the worker that has it is
+        """Clients during a change: some of a connection that lasts, if the worker that has it is
         kept, some of connections with three requests, and some of new connections."""
-        before = sum(self.bed.steered().values())
-        lasting = self.place.start_load("-c", WORKERS, "--keepalive", 1000000, wait=False)
-        wait_until(lambda: sum(self.bed.steered().values()) >= before + WORKERS,
-                   "lasting connections are opened")
-        loads = [self.place.start_load(*self.rate),
-                 self.place.start_load("-c", 16, "--keepalive", 3, *self.rate)]
+        loads = [] if self.in_place else [self.start_lasting()]
+        loads += [self.place.start_load(*self.rate),
+                  self.place.start_load("-c", 16, "--keepalive", 3, *self.rate)]
         yield
         wait_for_load(self.bed, range(WORKERS), 200)
-        reports = [load.stop_unfailed() for load in (*loads, lasting)]
-        equal(reports[-1]["begun"], WORKERS, f"{what}: connections that last")
-        self.counts.append(f"{what} {reports[0]['ok']} + {reports[1]['ok']} connections, "
-                           f"{sum(report['answers'] for report in reports)} requests")
+        *lasting, new, kept = [load.stop_unfailed() for load in loads]
+        for report in lasting:
+            equal(report["begun"], WORKERS, f"{what}: connections that last")
+        self.counts.append(f"{what} {new['ok']} + {kept['ok']} connections, "
+                           f"{sum(report['answers'] for report in (*lasting, new, kept))} requests")
+
+    def start_lasting(self):
+        before = sum(self.bed.steered().values())
+        load = self.place.start_load("-c", WORKERS, "--keepalive", 1000000, wait=False)
+        wait_until(lambda: sum(self.bed.steered().values()) >= before + WORKERS,
+                   "lasting connections are opened")
+        return load
 
     def deploy(self, *args, command=None, **options):
-        return self.run.deploy("--strategy", self.strategy, "--label", "v2", *args,
-                               command=command or self.new_command, **options)
+        return self.run.deploy("--strategy", "rolling" if self.in_place else self.strategy,
+                               "--label", "v2", *args, command=command or self.new_command,
+                               **options)
 
     def is_as_before(self):
-        equal(self.run.pids(), self.old, "workers")
+        if not self.in_place:
+            equal(self.run.pids(), self.old, "workers")
         equal(self.run.versions(), ["v1"] * WORKERS, "versions")
 
     def check_shares(self, *shares):
@@ -69,6 +78,7 @@ class Proof:
         self.check_shares(400, 400, 400)
         with self.change("rollback"):
             self.run.command_line("rollback")
+            self.run.wait_for(outcome="rolled-back", deadline=200)
             self.is_as_before()
         note(f"{self.server}, {self.strategy}: 0 failed: {'; '.join(self.counts)}")
 
@@ -95,22 +105,26 @@ def prove_canary(it):
 
 def prove_others(it):
     """The first deployment is aborted when one of the new workers is ready. If it is rolling, that
-    worker has its slot; otherwise it waits for the others."""
+    worker has its slot, and in place, the next slot has no worker; otherwise it waits for the
+    others."""
     gate = ["sh", script(it.bed, "gate.sh", GATE), *it.new_command]
     with it.change("start"):
         it.deploy(command=gate)
-        if it.strategy == "rolling":
+        if it.strategy in ("rolling", "in-place"):
             it.run.wait_for(workers=1)
         else:
             wait_until(lambda: len(list(it.bed.cgroups(it.run.name))) == 2 * WORKERS,
                        "all new workers are started")
-    if it.strategy == "rolling":
+    if it.in_place:
+        wait_until(lambda: it.run.states()[1] == "starting", "slot 1 is left", 60)
+        it.check_shares(600, 0, 600)
+    elif it.strategy == "rolling":
         it.check_shares(400, 400, 400)
     else:
         it.is_as_before()
     with it.change("abort"):
         it.run.command_line("abort")
-        it.run.wait_for(phase="degraded")
+        it.run.wait_for(phase="degraded", deadline=200)
         it.is_as_before()
     with it.change("start, promote"):
         it.deploy("--wait")

@@ -11,11 +11,13 @@ import signal
 import socket
 import threading
 
+from deploys import QUICK, Deploys, deploy_canary, kill_and_restart
 from harness.bed import PINS
 from harness.checks import SLOW, Failure, cases, check, equal, note, wait_until
 from harness.network import PORT
 from harness.servers import Worker, Workers
 from harness.traffic import Place, wait_for_load
+from runs import Run, worker_command
 
 
 SERVICE = f"worker-{PORT}"
@@ -77,6 +79,23 @@ GAUGES = {
 }
 
 
+def expect_versions(metrics, status):
+    """The samples of each version; a value that is null has none."""
+    for name, kind, value in (
+            ("share_ratio", None, lambda row: row["share_percent"] / 100),
+            ("connections_total", None, lambda row: row["connections"] and row["connections"]["opened"]),
+            ("errors_total", "reset",
+             lambda row: row["connections"] and row["connections"]["reset_by_worker"]),
+            ("errors_total", "5xx", lambda row: row["responses"] and row["responses"]["5xx"]),
+            ("errors_total", "unanswered", lambda row: row["unanswered"])):
+        got = {sample.labels["version"]: round(sample.value, 6)
+               for sample in metrics[f"reuseportd_version_{name}"]
+               if sample.labels["service"] == status["service"] and sample.labels.get("kind") == kind}
+        want = {row["version"]: round(value(row), 6) for row in status["versions"]
+                if value(row) is not None}
+        equal(got, want, f"version_{name} {kind}")
+
+
 def expect_as_status(metrics, status):
     """Checks that the metrics have the values of the status; nothing may change meanwhile."""
     name = status["service"]
@@ -107,6 +126,7 @@ def expect_as_status(metrics, status):
         want["connections_unattributed"] = status["unattributed_active"]
     if "canary_percent" in status:
         want["canary_share_ratio"] = round(status["canary_percent"] / 100, 6)
+    expect_versions(metrics, status)
     for key in ("up", "workers", "counting", "foreign_listeners", "ring_length", "ring_slots",
                 "ring_rounding_error_ratio", "connections_unattributed", "canary_share_ratio"):
         equal(values(metrics, key, service=name), {None: want[key]} if key in want else {}, key)
@@ -243,7 +263,7 @@ def test_listen_for_one_service(bed):
     the exporter."""
     Workers(bed, 4)
     exporter = start_exporter(bed, SERVICE)
-    down = [("reuseportd_up", Sample({"service": SERVICE}, 0))]
+    down = [(f"reuseportd_{name}", Sample({"service": SERVICE}, 0)) for name in ("up", "ready")]
     for _ in range(2):
         wait_until(lambda: [(name, *samples) for name, samples in parse(get()[2]).items()
                             if samples] == down, "the service is down")
@@ -369,7 +389,7 @@ def change_and_scrape(bed):
         equal(values(metrics, "up"), {None: 1}, "up")
         for name, samples in metrics.items():
             for sample in samples if name.endswith("_total") else ():
-                key = name, sample.labels["slot"]
+                key = name, frozenset(sample.labels.items())
                 check(sample.value >= before.get(key, 0), f"{key} fell to {sample.value}")
                 before[key] = sample.value
     load.stop_unfailed()
@@ -381,6 +401,80 @@ def cpu_seconds():
     """CPU time of the children that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def of_version(bed, name, **labels):
+    """The samples of one metric, by version."""
+    return {sample.labels["version"]: sample.value
+            for sample in parse(bed.reuseportd("metrics").out)[f"reuseportd_version_{name}"]
+            if labels.items() <= sample.labels.items()}
+
+
+def test_versions(bed):
+    """The counts of a version have each connection and each reset, and only grow: workers are
+    restarted twice, so that a generation is used again; the supervisor is killed; versions change."""
+    run = Run(bed, worker_command(bed, "--reset", 10), "--settle", "0.1", workers=4)
+    met = 0
+
+    def load(connections):
+        nonlocal met
+        report = bed.load("-n", 100)
+        met += report["failed"]
+        equal(of_version(bed, "connections_total"), connections, "connections")
+        equal(sum(of_version(bed, "errors_total", kind="reset").values()), met, "resets")
+    load({"v1": 100})
+    for n in (200, 300, 400):
+        run.command_line("restart", 0)
+        load({"v1": n})
+    run.kill_supervisor()
+    run.start()
+    load({"v1": 500})
+    run.command_line("label", "2,3", "v2")
+    load({"v1": 550, "v2": 50})
+    run.command_line("restart", 3)
+    load({"v1": 600, "v2": 100})
+    check(met > 0, "no connection was reset")
+    equal(run.stop(), 0, "exit status")
+
+
+def test_rollouts(bed):
+    """Deployments are counted by outcome, also by the next supervisor and after a re-exec."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=2)
+
+    def expect(**want):
+        got = {sample.labels["outcome"].replace("-", "_"): sample.value for sample in
+               parse(bed.reuseportd("metrics").out)["reuseportd_rollouts_total"]}
+        equal(got, {**dict.fromkeys(("promoted", "aborted", "rolled_back", "failed"), 0), **want},
+              "deployments that have ended")
+
+    def deploy(label, *command, status=0):
+        run.deploy("--strategy", "blue-green", "--label", label, "--wait", command=command,
+                   status=status)
+    expect()
+    deploy("v2")
+    expect(promoted=1)
+    kill_and_restart(run)
+    expect(promoted=1)
+    deploy("v3", "false", status=1)
+    expect(promoted=1, failed=1)
+    deploy_canary(run, "--label", "v4")
+    run.wait_for(step=1, phase="paused")
+    expect(promoted=1, failed=1)
+    kill_and_restart(run)
+    run.command_line("abort")
+    run.wait_for(outcome="aborted")
+    expect(promoted=1, failed=1, aborted=1)
+    os.kill(run.process.pid, signal.SIGUSR2)
+    wait_until(lambda: run.log().count("web: started:") == 2, "the supervisor was executed again", 60)
+    run.command_line("rollback")
+    run.wait_for(outcome="rolled-back")
+    expect(promoted=1, failed=1, aborted=1, rolled_back=1)
+    samples = parse(bed.reuseportd("metrics").out)
+    equal([sample.value for sample in samples["reuseportd_supervisor_up"]], [1], "supervisor")
+    run.kill_supervisor()
+    samples = parse(bed.reuseportd("metrics").out)
+    equal([sample.value for sample in samples["reuseportd_supervisor_up"]], [0], "supervisor")
+    expect(promoted=1, failed=1, aborted=1, rolled_back=1)
 
 
 def test_many_slots(bed):

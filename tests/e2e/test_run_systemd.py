@@ -294,3 +294,17 @@ Server(("0.0.0.0", {PORT}), Handler).serve_forever()
     for port in (PORT, 8081):
         clients = bed.hold(4, port=port)
         equal(len({client.ask() for client in clients}), 2, f"workers that answer on {port}")
+
+
+def test_socket_unit(bed):
+    """All workers would share the socket of a socket unit: it is refused as a usage error, so that systemd does
+    not try again; the error names the unit and the way out."""
+    def start(pid):
+        return bed.run("sh", "-c", f'exec 3</dev/null; LISTEN_PID={pid} exec "$@"', "sh",
+                       bed.binary("reuseportd"), "run", "--workers", 1, "--max-restarts", 1, "--", "false",
+                       env={**os.environ, "LISTEN_FDS": "1", "LISTEN_FDNAMES": "reuseportd@web.socket"})
+    refused = start("$$")
+    equal(refused.code, 2, f"exit status of {refused}")
+    check("(reuseportd@web.socket)" in refused.err and "`pass-sockets`" in refused.err, f"{refused}")
+    other = start("1")
+    check("socket unit" not in other.err and "exit status 1" in other.err, f"{other}")

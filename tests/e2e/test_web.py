@@ -136,10 +136,11 @@ def test_ready(bed):
         equal(answer.headers["Cache-Control"], "no-store", "caching")
         return answer.status, answer.json()
     equal(ready(), (503, {"ready": False, "reason": "there is no service", "live": 0, "wanted": 0,
-                          "version": None}), "without a service")
+                          "version": None, "draining_since": None}), "without a service")
     workers = Workers(bed, 2)
     bed.reuseportd("attach", "--workers", 2)
-    is_ready = {"ready": True, "reason": None, "live": 2, "wanted": 2, "version": "v1"}
+    is_ready = {"ready": True, "reason": None, "live": 2, "wanted": 2, "version": "v1",
+                "draining_since": None}
     for query in ("", f"?service={SERVICE}"):
         wait_equal(lambda query=query: ready(query), lambda: (200, is_ready), f"ready{query}")
     equal(ready("?service=absent")[0], 503, "of no service")
@@ -147,8 +148,8 @@ def test_ready(bed):
     bed.reuseportd("drain", 0)
     wait_equal(ready, lambda: (200, {**is_ready, "live": 1}), "one worker")
     bed.reuseportd("drain", 1, "--force")
-    wait_equal(ready, lambda: (503, {"ready": False, "live": 0, "wanted": 2, "version": None, "reason":
-               f"service '{SERVICE}' has no worker for new connections"}), "no worker")
+    wait_equal(ready, lambda: (503, {"ready": False, "live": 0, "wanted": 2, "version": None,
+               "draining_since": None, "reason": f"service '{SERVICE}' has no worker for new connections"}), "no worker")
     bed.reuseportd("resume", "0,1")
     wait_equal(ready, lambda: (200, is_ready), "both workers")
     for worker in workers.all:

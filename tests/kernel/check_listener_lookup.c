@@ -159,13 +159,46 @@ static void outside_and_avoiding(void)
 	close(outside);
 }
 
+/* The same for a group of its own, whose members take turns. */
+static void group_outside(void)
+{
+	const int outside = begin_outside(any);
+	_cleanup_close_ int other = -1;
+	struct error err;
+
+	set_reuseport(outside, 1);
+	other = own_listener_open(&run_service.steer.service->endpoints[1], -1, &err);
+	CHECK(other >= 0);
+	CHECK(is_avoided(1));
+	CHECK_EQ(restore(), 0);
+	CHECK_EQ(n_said, 1);
+	close(outside); /* the kernel comes to the workers' group before the other listener */
+	CHECK(!is_avoided(1));
+}
+
+/* Members of the service's group that were not admitted hide nothing, and are not outside. */
+static void foreign_members(void)
+{
+	const int outside = begin_outside(any);
+	int others[100];
+	struct error err;
+
+	close(outside);
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		others[i] = own_listener_open(&run_service.steer.service->endpoints[1], -1, &err);
+		CHECK(others[i] >= 0);
+	}
+	CHECK(!is_avoided(1));
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		close(others[i]);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        CHECK_CASE(child_looks_up),
-	        CHECK_CASE(connection_of_the_host),
-	        CHECK_CASE(listener_of_no_host),
-	        CHECK_CASE(outside_and_avoiding),
+	        CHECK_CASE(child_looks_up),      CHECK_CASE(connection_of_the_host),
+	        CHECK_CASE(listener_of_no_host), CHECK_CASE(outside_and_avoiding),
+	        CHECK_CASE(group_outside),       CHECK_CASE(foreign_members),
 	};
 
 	return check_main(argc, argv, cases, ARRAY_SIZE(cases));

@@ -16,7 +16,7 @@ enum exit_status {
 	EXIT_OK = 0,
 	EXIT_REFUSED = 1,   /* refused, or failed */
 	EXIT_USAGE = 2,     /* bad input */
-	EXIT_NOT_EMPTY = 3, /* drain --wait: the time was over before the workers were empty */
+	EXIT_NOT_EMPTY = 3, /* drain --wait, drain-host: the time was over before all was empty */
 };
 
 struct error {

@@ -29,7 +29,6 @@ int cmd_deploy(struct invocation *i, struct error *err)
 	struct supervised supervised;
 	struct deploy_follow follow = {
 	        .service = supervised.service, .timeout = i->timeout, .json = i->json};
-	bool changed;
 	int r;
 
 	if (i->stay && i->leave)
@@ -44,9 +43,11 @@ int cmd_deploy(struct invocation *i, struct error *err)
 		                          err);
 	if (r < 0)
 		return r;
-	follow.id = json_read_number(answer, "id");
-	changed = json_read_flag(answer, "changed");
-	if (!changed || i->leave || (!i->stay && i->timeout < 0 && !isatty(STDOUT_FILENO))) {
+	follow.id = json_read_number(answer, "id"); /* 0: there is nothing to do */
+	if (!follow.id || i->leave || (!i->stay && i->timeout < 0 && !isatty(STDOUT_FILENO))) {
+		if (!i->json && !follow.id)
+			printf("%s: nothing to do: it has this version, with this command\n",
+			       supervised.service);
 		if (i->json)
 			answer_print(answer, true, NULL);
 		else

@@ -8,6 +8,7 @@
 #include "kern/netns.h"
 #include "kern/pins.h"
 #include "service/doctor_service.h"
+#include "service/drain_mark.h"
 #include "view/answer.h"
 #include "view/doctor_view.h"
 
@@ -32,6 +33,14 @@ static int cmd_doctor_check_services(const struct invocation *i, struct doctor_c
 	return r;
 }
 
+static int cmd_doctor_check_draining(struct doctor_checks *checks)
+{
+	return drain_mark_read(NULL) ? doctor_checks_add(checks, CHECK_NOTE, "draining",
+	                                                 "`reuseportd resume-host` ends it",
+	                                                 "the host is draining: /ready answers 503")
+	                             : 0;
+}
+
 int cmd_doctor(struct invocation *i, struct error *err)
 {
 	struct doctor_checks checks = {};
@@ -42,6 +51,8 @@ int cmd_doctor(struct invocation *i, struct error *err)
 	r = doctor_host_check(&checks);
 	if (r == 0)
 		r = doctor_run_check(&checks);
+	if (r == 0)
+		r = cmd_doctor_check_draining(&checks);
 	if (r < 0)
 		error_set(err, r, "out of memory");
 	else

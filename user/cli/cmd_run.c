@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <systemd/sd-daemon.h>
 
 #include "base/strv.h"
 #include "cli/command.h"
@@ -34,7 +35,7 @@ struct cmd_run_servers {
 	struct web_process_command served[2]; /* the metrics, the page */
 	struct web_process processes[2];
 	/* The configurations may be freed earlier. */
-	char token_file[PATH_MAX], host[256];
+	char token_file[PATH_MAX], host[256], min_live[8], agent[ENDPOINT_TEXT_MAX];
 };
 
 #define _cleanup_servers_ __attribute__((cleanup(cmd_run_end_servers)))
@@ -42,6 +43,7 @@ struct cmd_run_servers {
 static void cmd_run_init_servers(struct cmd_run_servers *servers)
 {
 	memset(servers->served, 0, sizeof(servers->served));
+	servers->min_live[0] = '\0';
 	web_process_init(&servers->processes[0], "metrics");
 	web_process_init(&servers->processes[1], "web");
 }
@@ -77,7 +79,8 @@ static bool cmd_run_webs_agree(const struct run_config *a, const struct run_conf
 {
 	return cmd_run_is_same(a->web, b->web) && a->web_admin == b->web_admin &&
 	       cmd_run_is_same(a->web_token_file, b->web_token_file) &&
-	       cmd_run_is_same(a->web_host, b->web_host);
+	       cmd_run_is_same(a->web_host, b->web_host) &&
+	       cmd_run_is_same(a->web_agent, b->web_agent);
 }
 
 /* Finds the settings of the page in the services' configurations; *ret is NULL if none has them. */
@@ -121,8 +124,35 @@ static int cmd_run_set_web(struct cmd_run_servers *servers, const struct run_con
 		snprintf(servers->host, sizeof(servers->host), "%s", config->web_host);
 		served->host = servers->host;
 	}
+	if (config->web_agent) {
+		snprintf(servers->agent, sizeof(servers->agent), "%s", config->web_agent);
+		served->agent = servers->agent;
+	}
 	if (config->web_token_file) /* the child starts in another folder */
 		served->token_file = realpath(config->web_token_file, servers->token_file);
+	return 0;
+}
+
+/* How many workers make a service ready; *servers has it in min_live. */
+static int cmd_run_read_min_live(struct cmd_run_servers *servers, const struct load_result *loaded,
+                                 struct error *err)
+{
+	const struct run_config *first = NULL;
+
+	for (size_t c = 0; c < loaded->n; c++) {
+		const struct run_config *config = &loaded->configs[c];
+
+		if (!config->web_min_live)
+			continue;
+		if (first && strcmp(first->web_min_live, config->web_min_live) != 0)
+			return error_usage(err,
+			                   "services '%s' and '%s' have different values of "
+			                   "`web-min-live`: one process answers for all services",
+			                   first->service, config->service);
+		first = first ? first : config;
+	}
+	if (first)
+		snprintf(servers->min_live, sizeof(servers->min_live), "%s", first->web_min_live);
 	return 0;
 }
 
@@ -141,8 +171,10 @@ static int cmd_run_bind_servers(struct cmd_run_servers *servers, const struct in
                                 const struct load_result *loaded, struct error *err)
 {
 	const bool later = cmd_run_finds_service(loaded);
-	int r = cmd_run_read_web(servers, loaded, err);
+	int r = cmd_run_read_min_live(servers, loaded, err);
 
+	if (r == 0)
+		r = cmd_run_read_web(servers, loaded, err);
 	if (r < 0 && later) {
 		log_line("reuseportd: can't serve the page: %s", err->text);
 		servers->served[1] = (struct web_process_command){};
@@ -150,6 +182,8 @@ static int cmd_run_bind_servers(struct cmd_run_servers *servers, const struct in
 	}
 	servers->served[0] = (struct web_process_command){
 	        .name = "metrics", .what = "the metrics", .address.tcp = i->listen};
+	for (size_t s = 0; s < ARRAY_SIZE(servers->served) && servers->min_live[0]; s++)
+		servers->served[s].min_live = servers->min_live;
 	for (size_t s = 0; r == 0 && s < ARRAY_SIZE(servers->processes); s++) {
 		if (!http_address_is_set(&servers->served[s].address))
 			continue;
@@ -159,6 +193,23 @@ static int cmd_run_bind_servers(struct cmd_run_servers *servers, const struct in
 			r = web_process_bind(&servers->processes[s], &servers->served[s], err);
 	}
 	return r;
+}
+
+/* A socket unit hands over one socket for all workers: the kernel would choose the worker. */
+static int cmd_run_refuse_sockets(struct error *err)
+{
+	_cleanup_strv_ char **names = NULL;
+	const int n = sd_listen_fds_with_names(true, &names);
+
+	if (n <= 0)
+		return 0;
+	return error_usage(
+	        err,
+	        "can't use the %s of a socket unit (%s): all workers would share it, and "
+	        "nothing could be steered. Disable that unit, and let reuseportd open a "
+	        "socket for each worker: with `listen` and `pass-sockets`, workers get "
+	        "it as from a socket unit (LISTEN_FDS)",
+	        n == 1 ? "socket" : "sockets", names[0]);
 }
 
 int cmd_run(struct invocation *i, struct error *err)
@@ -175,6 +226,9 @@ int cmd_run(struct invocation *i, struct error *err)
 	int r;
 
 	cmd_run_init_servers(&servers);
+	r = cmd_run_refuse_sockets(err);
+	if (r < 0)
+		return r;
 	i->run.keep_faulty = true;
 	r = args_load(&i->run, &loaded, err);
 	/* One service that can't be started does not keep the others from it. */

@@ -26,9 +26,12 @@ int cmd_web(struct invocation *i, struct error *err)
 	        .look = {.admin = i->web.admin, .patience_ms = PATIENCE_MS},
 	        .host = i->web.host,
 	        .act = i->web.admin ? web_action : NULL,
+	        .agent = i->agent,
 	};
 	int r = cmd_web_check(i, err);
 
+	if (r == 0)
+		r = min_live_parse(i->web.min_live, &settings.look.min_live, err);
 	if (r == 0 && i->web.token_file)
 		r = guard_read_token(i->web.token_file, &settings.token, err);
 	return r < 0 ? r : web_serve(&settings, "/", err);

@@ -83,13 +83,19 @@ const struct command commands[] = {
                         "The new version runs COMMAND if it is given, otherwise the command that "
                         "the configuration file has now. If --label is the version that the "
                         "service has already, and the command is the same, nothing is done. "
+                        "If it is the version that is being deployed, the command joins this "
+                        "deployment. "
                         "An option below that is not given, and that `run` has too, has the value "
                         "that `run` was given; --label is the exception. With --wait, the "
                         "exit status is 0 if the new version has all new connections, 1 if the "
                         "deployment was refused or failed, 3 if --timeout is over, 4 if the new "
                         "version was judged bad and the old one has all connections again, and 5 "
                         "if the deployment waits for a person. With --detach, 0 only says that the "
-                        "deployment has begun: in scripts, give --wait.",
+                        "deployment has begun: in scripts, give --wait. With --json, the command "
+                        "prints one object, except when it is refused; `changed` is true if the "
+                        "service has another version than before, or is to have it, and "
+                        "`outcome` is promoted, unchanged, aborted, failed, rolled-back, or null "
+                        "while the deployment is under way.",
                 .options = command_options_deploy,
                 .run = cmd_deploy,
                 .takes_command = true,
@@ -332,6 +338,28 @@ const struct command commands[] = {
                 .run = cmd_resume,
         },
         {
+                .name = "drain-host",
+                .args = "",
+                .summary = "take this host out of load balancers, and wait until it is empty",
+                .help = "First /ready of `web` answers 503 for each service, so that load "
+                        "balancers send new connections to other hosts; workers go on accepting. "
+                        "After --lame-duck, waits until no service has an open connection. The "
+                        "exit status is 0 then, and 3 if --timeout was over before: the rest is "
+                        "listed. The host stays draining until `resume-host`, or until it is "
+                        "started again; what is repeated does no harm. See DRAINING A HOST in "
+                        "reuseportd(8).",
+                .options = command_options_drain_host,
+                .run = cmd_drain_host,
+        },
+        {
+                .name = "resume-host",
+                .args = "",
+                .summary = "end `drain-host`",
+                .help = "/ready answers again for each service whether it takes connections.",
+                .options = command_options_resume_host,
+                .run = cmd_resume_host,
+        },
+        {
                 .name = "weight",
                 .args = "[SERVICE] SLOT... WEIGHT",
                 .summary = "set the weight of workers",
@@ -463,18 +491,4 @@ const struct option_row *command_option(const struct command *command, size_t i)
 	const struct option_row *row = i < n ? &run_options[i] : &command->options[i - n];
 
 	return row->name ? row : NULL;
-}
-
-void command_overview(FILE *out)
-{
-	fprintf(out,
-	        "Usage: reuseportd COMMAND [OPTION...]\n"
-	        "Deals the connections of a port evenly to its workers, in the kernel, and\n"
-	        "replaces workers without refusing a connection.\n\n");
-	for (const struct command *command = commands; command->name; command++)
-		fprintf(out, "  %-11s  %s\n", command->name, command->summary);
-	fprintf(out,
-	        "\n`reuseportd COMMAND --help` describes a command.\n"
-	        "Exit status: 0 done, 1 refused or failed, 2 bad usage.\n"
-	        "`drain --wait`, `deploy` and `rollout --watch` have more: see their --help.\n");
 }

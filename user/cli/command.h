@@ -28,9 +28,10 @@ struct invocation {
 	bool off;             /* canary --off, switch --off */
 	bool watch;           /* attach --watch, status --watch, rollout --watch */
 	bool wait_empty;      /* drain --wait */
-	bool close_remaining; /* drain --close-remaining */
+	bool close_remaining; /* drain, drain-host --close-remaining */
 	bool follow;          /* events --follow */
-	int64_t timeout;      /* drain, deploy --timeout, nanoseconds; -1 = not given */
+	int64_t timeout;      /* drain, drain-host, deploy --timeout, nanoseconds; -1 = not given */
+	int64_t lame_duck;    /* drain-host --lame-duck, nanoseconds; -1 = not given */
 	bool has_workers, no_count;
 	unsigned int count_max; /* attach --count-max; 0 = not given */
 	int64_t wait;           /* attach --wait, nanoseconds */
@@ -39,6 +40,7 @@ struct invocation {
 	struct dealing dealing;     /* policy; RPD_POLICY_MAX, -1 and 0 choices = not given */
 	struct rpd_endpoint listen; /* metrics --listen, attach --metrics; family 0 = not given */
 	struct web_process_command web; /* web; without an address = not given */
+	struct rpd_endpoint agent;      /* web --agent; family 0 = not given */
 	uint32_t swap_pid;
 	int fds[INVOCATION_FDS_MAX];
 	size_t n_fds;
@@ -80,13 +82,10 @@ const struct command *command_find(const char *name);
 /* The command's @i-th option, of both tables; NULL at the end. */
 const struct option_row *command_option(const struct command *command, size_t i);
 
-/* Prints `reuseportd --help`. */
-void command_overview(FILE *out);
-
 /* The functions of the table, each in its file cmd_*.c. */
 typedef int command_function(struct invocation *invocation, struct error *err);
 extern command_function cmd_run, cmd_check, cmd_reload, cmd_restart, cmd_scale, cmd_stop, cmd_start,
         cmd_attach, cmd_detach, cmd_status, cmd_top, cmd_list, cmd_metrics, cmd_web, cmd_doctor,
         cmd_drain, cmd_resume, cmd_connections, cmd_weight, cmd_policy, cmd_canary, cmd_label,
         cmd_switch, cmd_swap, cmd_events, cmd_reopen_logs, cmd_deploy, cmd_rollout, cmd_promote,
-        cmd_pause, cmd_abort, cmd_rollback;
+        cmd_pause, cmd_abort, cmd_rollback, cmd_drain_host, cmd_resume_host;

@@ -162,7 +162,8 @@ void command_line_parse(const struct command *command, int argc, char **argv,
 
 	*ret = (struct invocation){.attach.label = RPD_FIRST_LABEL,
 	                           .dealing = {RPD_POLICY_MAX, -1, -1, 0},
-	                           .timeout = -1};
+	                           .timeout = -1,
+	                           .lame_duck = -1};
 	argp_err_exit_status = EXIT_USAGE;
 	command_line_clean_options(argv);
 	/* Another error has ended in argp_error(). */

@@ -13,6 +13,7 @@
 #include "config/dealing_option.h"
 #include "config/deploy_option.h"
 #include "config/response_option.h"
+#include "config/web_option.h"
 #include "core/endpoint.h"
 #include "core/schedule_edit.h"
 
@@ -294,6 +295,9 @@ const struct option_row command_options_metrics[] = {
          "Stay in the foreground and serve the metrics over HTTP at this address, "
          "path /metrics; for example at 127.0.0.1:9464 or [::1]:9464. SIGTERM ends it",
          option_set_endpoint, AT(listen)},
+        {"min-live", "N|PERCENT",
+         "For reuseportd_ready: how many workers make a service ready, see `web`",
+         web_option_set_min_live, AT(web.min_live)},
         {0},
 };
 
@@ -316,6 +320,15 @@ const struct option_row command_options_web[] = {
          "Also answer requests for this host name. Without it, only those for an IP address or "
          "localhost are answered, so that a page of another site can't ask in your browser",
          option_set_borrowed, AT(web.host)},
+        {"min-live", "N|PERCENT",
+         "A service is ready if at least this many of its workers get new connections: a number, "
+         "or a percentage of its slots such as 50%, rounded up (default: 1)",
+         web_option_set_min_live, AT(web.min_live)},
+        {"agent", "ADDRESS:PORT",
+         "Also answer agent checks of HAProxy at this address, one line for each connection, of "
+         "all services together: `ready up 75%` (the share of workers that get new connections), "
+         "`drain` or `down#REASON`. It needs no token",
+         option_set_endpoint, AT(agent)},
         {0},
 };
 
@@ -338,6 +351,27 @@ const struct option_row command_options_drain[] = {
          "connections before the reset",
          option_set_flag, AT(close_remaining)},
         {FORCE},
+        {JSON},
+        {0},
+};
+
+const struct option_row command_options_drain_host[] = {
+        {"lame-duck", "TIME",
+         "Time for load balancers to notice that /ready answers 503: longer than the interval of "
+         "their checks. If the host is draining already, only the rest is waited for (default: "
+         "10s)",
+         option_set_time, AT(lame_duck)},
+        {"timeout", "TIME", "Then wait at most TIME for the connections to end (default: 5m)",
+         option_set_time, AT(timeout)},
+        {"close-remaining", NULL,
+         "When --timeout is over, reset the remaining connections. The exit status is 0 if all "
+         "are reset, otherwise 3",
+         option_set_flag, AT(close_remaining)},
+        {JSON},
+        {0},
+};
+
+const struct option_row command_options_resume_host[] = {
         {JSON},
         {0},
 };

@@ -17,6 +17,8 @@ extern const struct option_row command_options_list[];
 extern const struct option_row command_options_metrics[];
 extern const struct option_row command_options_web[];
 extern const struct option_row command_options_drain[];
+extern const struct option_row command_options_drain_host[];
+extern const struct option_row command_options_resume_host[];
 extern const struct option_row command_options_canary[];
 extern const struct option_row command_options_switch[];
 extern const struct option_row command_options_swap[];

@@ -26,9 +26,18 @@ struct deploy_screen {
 	struct json_object *before; /* in the last line */
 };
 
-/* Draws over the last drawing. Lines are cut: one that wraps would take two rows. */
+/* Whether there is nothing more to follow: it has ended, or waits. */
+static bool deploy_follow_is_over(struct json_object *deployment)
+{
+	return deployment_view_has_ended(deployment) || deployment_view_waits(deployment);
+}
+
+/* Draws over the last drawing, which has to be on the screen. Lines are cut: one that wraps would
+ * take two rows. The cursor can stay behind the last character of a row, which an erasure after it
+ * would take away. */
 static void deploy_follow_draw(struct deploy_screen *screen, struct json_object *deployment)
 {
+	const bool is_last = deploy_follow_is_over(deployment);
 	_cleanup_free_ char *text = NULL;
 	unsigned int rows, columns;
 	size_t size;
@@ -42,8 +51,11 @@ static void deploy_follow_draw(struct deploy_screen *screen, struct json_object 
 	if (screen->rows)
 		printf("\033[%uA", screen->rows);
 	screen->rows = 0;
-	for (rest = text; (line = strsep(&rest, "\n")) && rest; screen->rows++)
-		printf("%.*s\033[K\n", screen->utf8 ? (int)strlen(line) : (int)columns, line);
+	for (rest = text; (line = strsep(&rest, "\n")) && rest; screen->rows++) {
+		if (!is_last && screen->rows + 1 >= rows)
+			break;
+		printf("\033[K%.*s\n", (int)terminal_fit(line, columns), line);
+	}
 	fputs("\033[J", stdout);
 	fflush(stdout);
 }
@@ -138,7 +150,7 @@ int deploy_follow(const struct deploy_follow *follow, struct error *err)
 			break;
 		if (!follow->json)
 			deploy_follow_print(&screen, deployment);
-		if (deployment_view_has_ended(deployment) || deployment_view_waits(deployment))
+		if (deploy_follow_is_over(deployment))
 			r = deploy_follow_judge(deployment, err);
 		else if (follow->timeout >= 0 &&
 		         clock_ns(CLOCK_MONOTONIC) - begin >= follow->timeout)

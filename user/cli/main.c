@@ -12,6 +12,7 @@
 #include "base/escape.h"
 #include "cli/command.h"
 #include "cli/command_line.h"
+#include "cli/command_overview.h"
 #include "kern/pins.h"
 #include "kern/privileges.h"
 #include "stream/log_process.h"

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #include "base/cleanup.h"
 
@@ -97,6 +98,30 @@ void terminal_clear(const struct terminal *terminal)
 bool terminal_is_utf8(void)
 {
 	return setlocale(LC_CTYPE, "") && !strcmp(nl_langinfo(CODESET), "UTF-8");
+}
+
+size_t terminal_fit(const char *text, unsigned int columns)
+{
+	mbstate_t state = {};
+	size_t at = 0;
+
+	while (text[at]) {
+		wchar_t c;
+		size_t n = mbrtowc(&c, text + at, MB_CUR_MAX, &state);
+		int width = 1;
+
+		if (n > MB_CUR_MAX) { /* it is none of the encoding */
+			memset(&state, 0, sizeof(state));
+			n = 1;
+		} else if ((width = wcwidth(c)) < 0) {
+			width = 1;
+		}
+		if ((unsigned int)width > columns)
+			break;
+		columns -= (unsigned int)width;
+		at += n;
+	}
+	return at;
 }
 
 bool terminal_has_colour(void)

@@ -47,8 +47,11 @@ void terminal_size(unsigned int *ret_rows, unsigned int *ret_columns);
 
 void terminal_clear(const struct terminal *terminal);
 
-/* Whether the locale's encoding is UTF-8. */
+/* Whether the locale's encoding is UTF-8. It is in force afterwards. */
 bool terminal_is_utf8(void);
+
+/* How many bytes of @text, which is in the locale's encoding, fit into that many columns. */
+size_t terminal_fit(const char *text, unsigned int columns);
 
 /* Whether the user wants colours: NO_COLOR is not set (no-color.org). */
 bool terminal_has_colour(void);

@@ -25,6 +25,7 @@ struct pm2_option {
 	void (*take)(struct pm2_app *app, const struct pm2_option *option,
 	             struct json_object *value);
 	const char *text; /* the option of run_option.h, or the reason for ignoring this one */
+	bool is_flag;     /* PM2 refuses what is neither true nor false */
 };
 
 /* Set by another file, or an alias without a meaning of its own. */
@@ -265,20 +266,20 @@ static const struct pm2_option options[] = {
         {"cwd", pm2_options_elsewhere},
         {"env", pm2_options_elsewhere},
         {"port", pm2_options_elsewhere},
-        {"autostart", pm2_options_elsewhere},
-        {"execute_command", pm2_options_elsewhere},
+        {"autostart", pm2_options_elsewhere, .is_flag = true},
+        {"execute_command", pm2_options_elsewhere, .is_flag = true},
         {"instances", pm2_options_instances, "workers"},
         {"exec_mode", pm2_options_exec_mode},
-        {"wait_ready", pm2_options_wait_ready, "ready"},
+        {"wait_ready", pm2_options_wait_ready, "ready", true},
         {"listen_timeout", pm2_options_milliseconds, "ready-timeout"},
         {"kill_timeout", pm2_options_kill_timeout, "kill-timeout"},
-        {"shutdown_with_message", pm2_options_flag, "shutdown-message"},
+        {"shutdown_with_message", pm2_options_flag, "shutdown-message", true},
         {"max_memory_restart", pm2_options_text, "max-memory"},
         {"max_restarts", pm2_options_max_restarts, "max-restarts"},
         {"min_uptime", pm2_options_milliseconds, "min-uptime"},
         {"exp_backoff_restart_delay", pm2_options_backoff, "backoff"},
         {"restart_delay", pm2_options_milliseconds, "restart-delay"},
-        {"autorestart", pm2_options_flag_off, "no-restart"},
+        {"autorestart", pm2_options_flag_off, "no-restart", true},
         {"stop_exit_codes", pm2_options_stop_exit_codes, "stop-exit-codes"},
         {"cron_restart", pm2_options_cron, "cron-restart"},
         {"cron", pm2_options_cron, "cron-restart"},
@@ -293,9 +294,9 @@ static const struct pm2_option options[] = {
         {"err_log", pm2_options_file, "error-file"},
         {"log_file", pm2_options_elsewhere},
         {"log", pm2_options_elsewhere},
-        {"disable_logs", pm2_options_elsewhere},
-        {"merge_logs", pm2_options_elsewhere},
-        {"combine_logs", pm2_options_elsewhere},
+        {"disable_logs", pm2_options_elsewhere, .is_flag = true},
+        {"merge_logs", pm2_options_elsewhere, .is_flag = true},
+        {"combine_logs", pm2_options_elsewhere, .is_flag = true},
         {"increment_var", pm2_options_elsewhere},
         {"instance_var", pm2_options_elsewhere},
         {"uid", pm2_options_text, "user"},
@@ -310,7 +311,7 @@ static const struct pm2_option options[] = {
         {"watch_options", pm2_options_unsupported, not_watched},
         {"namespace", pm2_options_namespace},
         {"name_prefix", pm2_options_unsupported, "the service has the name of the app"},
-        {"append_env_to_name", pm2_options_elsewhere},
+        {"append_env_to_name", pm2_options_elsewhere, .is_flag = true},
         {"filter_env", pm2_options_unsupported,
          "workers of another user get a clean environment, others that of reuseportd"},
         {"install_url", pm2_options_unsupported, "nothing is installed"},
@@ -331,7 +332,8 @@ static const struct pm2_option options[] = {
         {"pmx", pm2_options_unsupported, no_pm2_io},
         {"automation", pm2_options_unsupported, no_pm2_io},
         {"io", pm2_options_unsupported, no_pm2_io},
-        {"treekill", pm2_options_always_on, "all processes of a worker are always stopped with it"},
+        {"treekill", pm2_options_always_on, "all processes of a worker are always stopped with it",
+         true},
         {"kill_retry_time", pm2_options_unsupported, "SIGKILL reaches a whole cgroup at once"},
         {"force", pm2_options_unsupported, "a service runs only once"},
         {"username", pm2_options_unsupported, "`user` sets the user of the workers"},
@@ -406,6 +408,9 @@ static void pm2_options_set_some(struct pm2_app *app, bool of_user)
 		if (other)
 			pm2_app_warn(app, options[i].name, "ignored: %s sets the same option",
 			             other);
+		else if (options[i].is_flag && !json_object_is_type(value, json_type_boolean))
+			pm2_app_problem(app, options[i].name,
+			                "the value is neither true nor false");
 		else
 			options[i].take(app, &options[i], value);
 	}

@@ -200,6 +200,7 @@ void rollout_note_flip(struct rollout *rollout, int64_t now)
 	for (size_t i = 0; i < rollout->slots.n; i++)
 		if (rollout->phase[i] == ROLLOUT_READY)
 			rollout->phase[i] = ROLLOUT_REPLACED;
+	rollout->n_in_force = rollout->step + 1;
 	rollout->in_force = true;
 	rollout->since = now;
 	rollout->judgement = ROLLOUT_UNKNOWN;

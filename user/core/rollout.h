@@ -76,7 +76,8 @@ struct rollout {
 
 	unsigned char phase[RPD_SLOT_MAX]; /* enum rollout_phase, by position in slots */
 	size_t step;
-	bool in_force; /* the step; since: */
+	size_t n_in_force; /* the step that has its share, from 1; 0 = none yet */
+	bool in_force;     /* it is this step; since: */
 	int64_t since;
 	enum rollout_judgement judgement;
 	enum rollout_halt halt;

@@ -20,10 +20,10 @@
 /* The members that are a string, or a vector of strings. */
 #define TEXT(name) offsetof(struct run_config, name)
 static const size_t texts[] = {
-        TEXT(instance_var),   TEXT(cwd),          TEXT(user),       TEXT(group),
-        TEXT(identity),       TEXT(out_file),     TEXT(error_file), TEXT(log_file),
-        TEXT(ready_argument), TEXT(cron_restart), TEXT(fault),      TEXT(web),
-        TEXT(web_token_file), TEXT(web_host),
+        TEXT(instance_var),   TEXT(cwd),          TEXT(user),         TEXT(group),
+        TEXT(identity),       TEXT(out_file),     TEXT(error_file),   TEXT(log_file),
+        TEXT(ready_argument), TEXT(cron_restart), TEXT(fault),        TEXT(web),
+        TEXT(web_token_file), TEXT(web_host),     TEXT(web_min_live), TEXT(web_agent),
 };
 static const size_t vectors[] = {TEXT(argv), TEXT(env), TEXT(env_files), TEXT(increment_vars)};
 
@@ -166,8 +166,9 @@ static const char *run_config_check_web(const struct run_config *c)
 	struct error ignored;
 
 	if (!c->web)
-		return c->web_admin || c->web_token_file || c->web_host
-		               ? "is missing: web-admin, web-token-file and web-host need it"
+		return c->web_admin || c->web_token_file || c->web_host || c->web_agent
+		               ? "is missing: web-admin, web-token-file, web-host and web-agent "
+		                 "need it"
 		               : NULL;
 	if (http_address_parse(c->web, &address, &ignored) < 0)
 		return "is not an address";

@@ -105,6 +105,7 @@ struct run_config {
 	bool kill_mixed;       /* the stop signal goes to the main process alone */
 	bool shutdown_message; /* send "shutdown" on the Node channel instead of the stop signal */
 	int64_t drain_timeout, kill_timeout, park_timeout;
+	int64_t lame_duck; /* after a signal to stop: how long all goes on; 0 = stop at once */
 
 	bool restart; /* a worker that ended is started again */
 	/* Bit n % 64 of [n / 64]: a worker that ended with exit status n is not started again. */
@@ -129,6 +130,7 @@ struct run_config {
 	/* The process that serves HTTP, one for all services: its address, as
 	 * http_address_parse() has it, and so on; NULL = none */
 	char *web, *web_token_file, *web_host;
+	char *web_min_live, *web_agent; /* as min_live_parse() and endpoint_parse() have them */
 	bool web_admin;
 };
 

@@ -12,6 +12,7 @@
 #include "kern/sockdiag_dump.h"
 
 #define IN_FORCE_LOOKUPS  32
+#define IN_FORCE_SEVERAL  2048
 #define IN_FORCE_HELD_MAX 16 /* children that wait for the answers of the kernel */
 
 /* A number that was read from the memory of a listener that had closed is mostly no program's. */
@@ -76,19 +77,23 @@ static bool in_force_covers(const struct listener *found, const struct rpd_endpo
 	return endpoint_covers(&of, endpoint);
 }
 
-/* Whether the kernel finds one listener for all connections, which was not admitted. A member of
- * the group that was not is found for some only, in whatever number there are. */
+/* Whether the kernel finds only listeners that were not admitted: a single one, or the members of
+ * another group. Such members of the service's group are found for some connections only, unless
+ * there are hundreds for each admitted one. */
 static bool in_force_is_outside(const struct rpd_group_member *rows, size_t n,
                                 const struct rpd_endpoint *endpoint)
 {
+	unsigned int lookups = IN_FORCE_LOOKUPS;
 	struct listener found;
-	uint64_t first = 0;
+	uint64_t last = 0;
 
-	for (unsigned int i = 0; i < IN_FORCE_LOOKUPS; i++) {
+	for (unsigned int i = 0; i < lookups; i++) {
 		if (listener_lookup(endpoint, &found) < 0 || !in_force_covers(&found, endpoint) ||
-		    groups_find(rows, n, found.cookie) || (first && found.cookie != first))
+		    groups_find(rows, n, found.cookie))
 			return false;
-		first = found.cookie;
+		if (last && found.cookie != last)
+			lookups = IN_FORCE_SEVERAL;
+		last = found.cookie;
 	}
 	return true;
 }

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "core/endpoint.h"
 #include "kern/conns.h"
+#include "kern/steer_workers.h"
 #include "service/sockets.h"
 
 void connections_free(struct connections *connections)
@@ -88,5 +90,57 @@ int connections_take(const struct service *service, const struct observed *obser
 		qsort(kept.rows, kept.n, sizeof(*kept.rows), connections_compare_rows);
 	*ret = kept;
 	memset(&kept, 0, sizeof(kept)); /* handed on */
+	return 0;
+}
+
+static bool connections_is_of_service(const struct service *service, const struct connection *c)
+{
+	const struct rpd_service *info = service->steer.service;
+
+	for (unsigned int e = 0; e < info->n_endpoints; e++)
+		if (steer_has_endpoint(&service->steer, e) &&
+		    info->endpoints[e].port == c->local_port &&
+		    endpoint_may_accept(&info->endpoints[e], c->family, c->local, c->ifindex))
+			return true;
+	return false;
+}
+
+static struct worker_connection connections_place_counted(const struct steer *steer,
+                                                          const struct connection *c)
+{
+	struct worker_connection row = {.connection = *c, .slot = -1};
+	struct rpd_worker worker;
+
+	row.parked = c->counted && c->account == RPD_ACCOUNT_PARKED;
+	if (!c->counted || c->account >= RPD_ACCOUNT_UNKNOWN)
+		return row;
+	row.slot = c->account % RPD_SLOT_MAX;
+	row.former =
+	        steer_workers_get(steer, row.slot, &worker) < 0 || worker.account != c->account;
+	return row;
+}
+
+int connections_take_all(const struct service *service, struct connections *ret, struct error *err)
+{
+	_cleanup_free_ struct connection *all = NULL;
+	struct connections kept = {};
+	size_t n;
+	int r = sockets_connections(service, true, &all, &n, err);
+
+	if (r < 0) /* a process keeps a connection locked */
+		r = sockets_connections(service, false, &all, &n, err);
+	if (r == 0 && service->conns.counting)
+		r = conns_mark_counted(&service->conns, all, n, err);
+	if (r < 0)
+		return r;
+	kept.rows = calloc(n + 1, sizeof(*kept.rows));
+	if (!kept.rows)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < n; i++)
+		if (connections_is_of_service(service, &all[i]))
+			kept.rows[kept.n++] = connections_place_counted(&service->steer, &all[i]);
+	if (kept.n)
+		qsort(kept.rows, kept.n, sizeof(*kept.rows), connections_compare_rows);
+	*ret = kept;
 	return 0;
 }

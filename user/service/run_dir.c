@@ -24,17 +24,24 @@ static bool run_dir_make_folder(const char *path, mode_t mode)
 	return (mkdir(path, mode) == 0 || errno == EEXIST) && chmod(path, mode) == 0;
 }
 
+int run_dir_make_root(struct error *err)
+{
+	return run_dir_make_folder(RUN_DIR_ROOT, 0755)
+	               ? 0
+	               : error_set(err, -errno, "can't make " RUN_DIR_ROOT ": %s", strerror(errno));
+}
+
 int run_dir_make(const char *service, struct error *err)
 {
 	char dir[PATH_MAX], out[PATH_MAX];
+	int r = run_dir_make_root(err);
 
 	run_dir_path(service, NULL, dir, sizeof(dir));
 	run_dir_path(service, "out", out, sizeof(out));
-	if (!run_dir_make_folder(RUN_DIR_ROOT, 0755) || !run_dir_make_folder(dir, 0755) ||
-	    !run_dir_make_folder(out, 0700))
-		return error_set(err, -errno, "can't make the run directory %s: %s", dir,
-		                 strerror(errno));
-	return 0;
+	if (r == 0 && (!run_dir_make_folder(dir, 0755) || !run_dir_make_folder(out, 0700)))
+		r = error_set(err, -errno, "can't make the run directory %s: %s", dir,
+		              strerror(errno));
+	return r;
 }
 
 /* Where the next content of a file is written. */
@@ -93,6 +100,11 @@ void run_dir_remove(const char *service)
 	run_dir_remove_logs(service, out);
 	rmdir(out);
 	rmdir(dir);
+	run_dir_remove_root();
+}
+
+void run_dir_remove_root(void)
+{
 	rmdir(RUN_DIR_ROOT);
 }
 

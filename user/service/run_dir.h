@@ -14,6 +14,9 @@
 /* The path of the service's run directory or, with @name, of a file in it. */
 void run_dir_path(const char *service, const char *name, char *buf, size_t size);
 
+/* Makes /run/reuseportd, unless it exists. Returns 0, or a negative errno with @err set. */
+int run_dir_make_root(struct error *err);
+
 /* Makes the directory and its folder for the workers' output, unless they exist. Returns 0, or a
  * negative errno with @err set. */
 int run_dir_make(const char *service, struct error *err);
@@ -27,6 +30,9 @@ void run_dir_unlink(const char *service, const char *name);
 
 /* Removes the workers' output and, as far as they are empty, the directory and its folder. */
 void run_dir_remove(const char *service);
+
+/* Removes /run/reuseportd if it is empty. */
+void run_dir_remove_root(void);
 
 /* Reads the path of the service's cgroup from its note. Each worker's processes are in a child of
  * that cgroup, "SLOT-NUMBER". Returns false if there is no note. */

@@ -6,6 +6,8 @@
 
 #include "core/schedule.h"
 #include "core/schedule_edit.h"
+#include "core/schedule_past.h"
+#include "kern/conns.h"
 #include "kern/steer.h"
 #include "kern/steer_members.h"
 #include "kern/steer_queues.h"
@@ -140,6 +142,33 @@ static int schedule_commit_count_loads(struct service *service, struct error *er
 	return conns_count_loads(&service->conns, &service->steer, &service->grace, err);
 }
 
+static struct conn_count schedule_commit_read_count(const struct service *service,
+                                                    const struct rpd_schedule *s, unsigned int slot)
+{
+	struct conn_count count;
+	uint16_t account;
+
+	return schedule_past_account(s, slot, &account) &&
+	                       conns_read_count(&service->steer, account, &count) == 0
+	               ? count
+	               : (struct conn_count){};
+}
+
+/* Where workers or their versions change, the counts of the versions go on. */
+static void schedule_commit_keep_past(const struct service *service,
+                                      const struct rpd_schedule *before, struct rpd_schedule *draft)
+{
+	for (unsigned int slot = 0; service->conns.counting && slot < RPD_SLOT_MAX; slot++) {
+		struct conn_count was, is;
+
+		if (schedule_past_stays(before, draft, slot))
+			continue;
+		was = schedule_commit_read_count(service, before, slot);
+		is = schedule_commit_read_count(service, draft, slot);
+		schedule_past_change(before, draft, slot, &was, &is);
+	}
+}
+
 /* All that can fail comes before the switch. */
 int schedule_commit(struct service *service, const struct observed *observed,
                     struct rpd_schedule *draft, bool force, const char *what, struct error *err)
@@ -167,6 +196,7 @@ int schedule_commit(struct service *service, const struct observed *observed,
 	schedule_commit_forget_closed(service, observed);
 	responses_set_versions(service, draft);
 	responses_cover(service);
+	schedule_commit_keep_past(service, &before, draft);
 	steer_switch(&service->steer, draft);
 	/* What is in force stays. Listeners that are left in idle cells are taken out by the next
 	 * command (steer_socks_clear_all_idle()). */

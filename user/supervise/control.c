@@ -20,6 +20,7 @@
 #include "core/request.h"
 #include "kern/file_limit.h"
 #include "supervise/control_client.h"
+#include "supervise/control_peer.h"
 #include "supervise/due.h"
 #include "supervise/priority.h"
 #include "supervise/supervisor_state.h"
@@ -33,6 +34,7 @@ struct control_client {
 	struct control_client *next;
 	struct control *control;
 	int fd;
+	pid_t pid; /* of the process that has connected */
 	sd_event_source *source;
 	sd_event_source *timer; /* until its request has come */
 	char *text;
@@ -279,13 +281,6 @@ static int control_on_timeout(sd_event_source *source, uint64_t now, void *data)
 	return 0;
 }
 
-/* From then on only the end of the connection is an event, whatever the client sends. */
-static void control_end_reading(struct control_client *client)
-{
-	client->timer = sd_event_source_disable_unref(client->timer);
-	sd_event_source_set_io_events(client->source, EPOLLRDHUP);
-}
-
 /* May free the client. */
 static void control_read(struct control_client *client)
 {
@@ -301,7 +296,9 @@ static void control_read(struct control_client *client)
 	client->n += n;
 	end = memchr(at, '\n', n);
 	if (end) {
-		control_end_reading(client);
+		/* From now on only the end of the connection is an event. */
+		client->timer = sd_event_source_disable_unref(client->timer);
+		sd_event_source_set_io_events(client->source, EPOLLRDHUP);
 		control_take_request(client, end - client->text);
 	} else if (client->n == CONTROL_REQUEST_MAX) {
 		control_answer(client, EXIT_USAGE, "the request is longer than 128 KiB");
@@ -323,33 +320,43 @@ static int control_on_client(sd_event_source *source, int fd, uint32_t events, v
 	return 0;
 }
 
-static bool control_may_ask(int fd)
+/* How many clients without a complete request the process has. */
+static unsigned int control_count_incomplete(const struct control *control, pid_t pid)
 {
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
+	unsigned int n = 0;
 
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
-	       (peer.uid == 0 || peer.uid == geteuid());
+	for (const struct control_client *c = control->clients; c; c = c->next)
+		n += c->pid == pid && !c->is_complete;
+	return n;
 }
 
-/* Makes room for a client: ends the oldest client without a complete request. Returns false if all
- * clients have sent their requests and wait for the answers. */
+/* Makes room for a client: refuses the oldest one without a complete request, of the process that
+ * has most of them. So a process with many clients keeps no other one from sending its request.
+ * Returns false if all clients have sent their requests and wait for the answers. */
 static bool control_make_room(struct control *control)
 {
 	struct control_client *oldest = NULL;
+	unsigned int most = 0;
 
 	if (control->n_clients < CONTROL_CLIENTS_MAX)
 		return true;
-	for (struct control_client *c = control->clients; c; c = c->next)
-		if (!c->is_complete)
-			oldest = c;
-	if (oldest)
+	for (struct control_client *c = control->clients; c; c = c->next) {
+		const unsigned int n = control_count_incomplete(control, c->pid);
+
+		if (c->is_complete || n < most)
+			continue;
+		oldest = c;
+		most = n;
+	}
+	if (oldest) {
+		control_peer_refuse(oldest->fd);
 		control_free_client(oldest);
+	}
 	return oldest;
 }
 
 /* Takes over @fd. Returns NULL if out of memory. */
-static struct control_client *control_add_client(struct control *control, int fd)
+static struct control_client *control_add_client(struct control *control, int fd, pid_t pid)
 {
 	struct control_client *client = calloc(1, sizeof(*client));
 
@@ -358,6 +365,7 @@ static struct control_client *control_add_client(struct control *control, int fd
 		return NULL;
 	}
 	client->fd = fd;
+	client->pid = pid;
 	client->control = control;
 	client->next = control->clients;
 	control->clients = client;
@@ -393,30 +401,22 @@ static void control_try_later(struct control *control)
 	                                        control_on_again, control));
 }
 
-static void control_refuse(int fd)
-{
-	static const char answer[] =
-	        "{\"status\":1,\"error\":\"too many commands are connected to the supervisor: "
-	        "retry when some of them have ended\"}\n";
-
-	send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
 static int control_on_connection(sd_event_source *source, int listener, uint32_t events, void *data)
 {
 	struct control *control = data;
 	_cleanup_close_ int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct control_client *client;
+	pid_t pid;
 
 	if (fd < 0 && errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
 		control_try_later(control);
-	if (fd < 0 || !control_may_ask(fd))
+	if (fd < 0 || !control_peer_may_ask(fd, &pid))
 		return 0;
 	if (file_limit_is_near(fd) || !control_make_room(control)) {
-		control_refuse(fd);
+		control_peer_refuse(fd);
 		return 0;
 	}
-	client = control_add_client(control, TAKE_FD(fd));
+	client = control_add_client(control, TAKE_FD(fd), pid);
 	if (client)
 		control_read(client); /* a command sends its request at once */
 	return 0;

@@ -167,7 +167,7 @@ static int control_request_stop(struct supervisor *sup, struct control_client *c
 
 	if (!(request->fields & REQUEST_SLOTS)) {
 		control_wait_for(client, CONTROL_WAIT_END, NULL);
-		if (!sup->stopping) /* a second call would kill the workers */
+		if (!sup->stopping || sup->draining) /* a second call would kill the workers */
 			shutdown_begin(sup);
 		return 0;
 	}

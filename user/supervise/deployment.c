@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/memory.h"
 #include "base/strv.h"
 #include "core/rollout_steps.h"
 #include "service/service_lock.h"
@@ -21,15 +20,12 @@
 #include "supervise/deployment_state.h"
 #include "supervise/health_probe.h"
 #include "supervise/persisted_command.h"
-#include "supervise/placement.h"
 #include "supervise/plan.h"
 #include "supervise/postponed.h"
 #include "supervise/reload.h"
-#include "supervise/reload_end.h"
 #include "supervise/reload_state.h"
 #include "supervise/report.h"
 #include "supervise/slot.h"
-#include "supervise/supervisor_state.h"
 
 void deployment_free(struct deployment *it)
 {
@@ -86,6 +82,7 @@ static void deployment_on_end(struct supervisor *sup, bool committed, const char
 	if (!committed && it->step && !it->is_asked && it->halt == ROLLOUT_GOES_ON)
 		it->judgement = ROLLOUT_BAD; /* a worker has failed, or the judgement is */
 	it->outcome = deployment_choose_outcome(it, committed);
+	sup->deployments_ended[it->outcome]++;
 	it->ended_at = clock_ns(CLOCK_REALTIME);
 	it->halt = ROLLOUT_GOES_ON;
 	if (committed || it->returns)
@@ -98,10 +95,10 @@ static void deployment_on_end(struct supervisor *sup, bool committed, const char
 		it->n_slots_before = 0; /* the service has the number of slots of the new version */
 	deployment_report_end(sup, it);
 	deployment_hold(sup, committed ? it->settings.keep_old : it->settings.keep_new);
+	deployment_note_add_to_history(sup); /* once it has ended, nothing would add it */
 	deployment_note_write(sup);
-	deployment_note_add_to_history(sup);
 	deployment_slot_drop(sup);
-	deployment_announce(sup, deployment_state_outcome_name(it->outcome));
+	deployment_announce(sup, deployment_outcome_name(it->outcome));
 	postponed_go_on(sup);
 }
 
@@ -135,18 +132,21 @@ static void deployment_on_change(struct supervisor *sup)
 	struct deployment *it = sup->deployment;
 	const struct rollout *rollout = &sup->reload->rollout;
 	/* Until workers return, the version that they replace has the slots. */
-	const size_t step = it->returns ? 0 : rollout->step + rollout->in_force;
+	const size_t step = it->returns ? 0 : rollout->n_in_force;
 	const unsigned int n_new = it->returns ? 0 : rollout_count(rollout, ROLLOUT_REPLACED);
 	const char *const asked_about = it->gate_about;
-	bool changed = it->step != step || it->n_new != n_new || it->halt != rollout->halt ||
-	               it->is_passed != rollout->passed;
+	bool changed = it->step != step || it->begun != rollout->step + 1 || it->n_new != n_new ||
+	               it->halt != rollout->halt || it->is_passed != rollout->passed ||
+	               it->is_full != rollout->full;
 
 	deployment_gate_update(sup);
 	changed |= it->gate_about != asked_about;
 	if (!changed)
 		return;
 	it->n_new = n_new;
+	it->begun = rollout->step + 1;
 	it->is_passed = rollout->passed;
+	it->is_full = rollout->full;
 	if (step > it->step) {
 		deployment_note_step(sup, it, step);
 		deployment_judge_watch(sup);
@@ -234,8 +234,8 @@ static int deployment_choose_steps(struct supervisor *sup, struct deployment *it
 	return r < 0 ? r : deployment_state_plan_steps(it, err);
 }
 
-static int deployment_new(struct supervisor *sup, const struct deployment_order *order,
-                          struct deployment **ret, struct error *err)
+int deployment_new(struct supervisor *sup, const struct deployment_order *order,
+                   struct deployment **ret, struct error *err)
 {
 	struct deployment *it = calloc(1, sizeof(*it));
 
@@ -257,7 +257,7 @@ static int deployment_new(struct supervisor *sup, const struct deployment_order 
 	return 0;
 }
 
-static void deployment_replace(struct supervisor *sup, struct deployment *it)
+void deployment_replace(struct supervisor *sup, struct deployment *it)
 {
 	deployment_free(sup->deployment);
 	sup->deployment = it;
@@ -280,6 +280,17 @@ static int deployment_add_slot(struct supervisor *sup, struct deployment *it, st
 	return r;
 }
 
+/* Workers are started with the command of the version that returns. It is written down after the
+ * deployment, which the next supervisor completes. */
+static void deployment_take_plan_back(struct supervisor *sup, const struct deployment *it)
+{
+	struct error err = {};
+
+	plan_replace(&sup->plan, plan_ref(it->plan));
+	if (persisted_command_keep(sup, &sup->plan->config, &err) < 0)
+		report_line(sup, "%s", err.text);
+}
+
 int deployment_go_on(struct supervisor *sup, struct plan *plan, const struct rollout *rollout,
                      struct error *err)
 {
@@ -289,6 +300,8 @@ int deployment_go_on(struct supervisor *sup, struct plan *plan, const struct rol
 	        .label = plan->config.label, .rollout = rollout, .events = &events};
 
 	ways.deployment = &deployment;
+	if (it->returns)
+		deployment_take_plan_back(sup, it);
 	return reload_begin(sup, &it->slots, plan, &ways, err);
 }
 
@@ -308,6 +321,10 @@ int deployment_begin(struct supervisor *sup, const struct deployment_order *orde
 		r = deployment_check_shares(sup, it, err);
 	if (r == 0)
 		r = deployment_choose_steps(sup, it, err);
+	/* Before this one is written down: the next supervisor would take the workers that the last
+	 * one holds for those of this one. */
+	if (r == 0)
+		deployment_hold_end(sup);
 	if (r == 0 && it->n_slots_before)
 		r = deployment_add_slot(sup, it, err);
 	if (r < 0) {
@@ -321,7 +338,6 @@ int deployment_begin(struct supervisor *sup, const struct deployment_order *orde
 	deployment_note_write(sup);
 	deployment_announce(sup, "started");
 	deployment_state_begin_rollout(it, &rollout);
-	reload_end_retire_held(sup); /* those of a deployment that has ended */
 	return deployment_go_on(sup, it->plan, &rollout, err);
 }
 
@@ -371,99 +387,6 @@ int deployment_abort(struct supervisor *sup, const char *why, struct error *err)
 	rollout_abort(&sup->reload->rollout);
 	reload_advance(sup);
 	return 0;
-}
-
-/* Lists the slots that would get their old workers back. Returns whether any of these lives. */
-static bool deployment_list_returning(const struct supervisor *sup, struct slots *ret)
-{
-	const struct deployment *last = sup->deployment;
-	bool any_lives = false;
-
-	ret->n = 0;
-	for (size_t i = 0; i < last->slots.n; i++) {
-		const unsigned int slot = last->slots.at[i];
-
-		if (slot >= sup->n_slots || sup->slots[slot].run == RPD_RUN_STOPPED)
-			continue;
-		ret->at[ret->n++] = (uint16_t)slot;
-		any_lives |= supervisor_state_held_worker(sup, slot) != NULL;
-	}
-	return any_lives;
-}
-
-bool deployment_can_return(const struct supervisor *sup)
-{
-	const struct deployment *it = sup->deployment;
-	struct slots ignored;
-
-	return it && it->held_until && !sup->reload &&
-	       (it->outcome == DEPLOYMENT_PROMOTED || it->outcome == DEPLOYMENT_ROLLED_BACK) &&
-	       deployment_list_returning(sup, &ignored);
-}
-
-/* The last deployment is rolled back, as if it were still under way. */
-int deployment_return(struct supervisor *sup, const char *why, struct error *err)
-{
-	struct deployment *last = sup->deployment, *it = NULL;
-	struct rollout rollout;
-	struct plan *newer;
-	int r = reload_check_idle(sup, err);
-
-	if (r == 0)
-		r = deployment_new(sup,
-		                   &(struct deployment_order){.plan = last->old,
-		                                              .settings = &last->settings,
-		                                              .goes_back = true},
-		                   &it, err);
-	if (r < 0)
-		return r;
-	deployment_list_returning(sup, &it->slots);
-	it->returns = true;
-	it->unasked = why;
-	snprintf(it->reason, sizeof(it->reason), "%s", why ? why : "");
-	it->settings.strategy = DEPLOY_BLUE_GREEN;
-	deployment_state_plan_steps(it, NULL);
-	deployment_state_begin_rollout(it, &rollout);
-	rollout.in_force = rollout.aborted = true;
-	memset(rollout.phase, ROLLOUT_REPLACED, it->slots.n);
-	newer = plan_ref(last->plan);
-	plan_replace(&sup->plan, plan_ref(it->plan));
-	if (persisted_command_keep(sup, &sup->plan->config, err) < 0)
-		report_line(sup, "%s", err->text);
-	deployment_replace(sup, it);
-	deployment_note_write(sup);
-	r = deployment_go_on(sup, newer, &rollout, err);
-	plan_unref(newer);
-	return r;
-}
-
-/* A slot that a person has stopped and started again has not lost its worker. */
-static bool deployment_has_lost_worker(const struct supervisor *sup)
-{
-	const struct slots *slots = &sup->deployment->slots;
-
-	for (size_t i = 0; i < slots->n; i++) {
-		const struct slot *slot = &sup->slots[slots->at[i]];
-
-		if (slots->at[i] < sup->n_slots && slot->run != RPD_RUN_STOPPED && slot->proven)
-			return true;
-	}
-	return false;
-}
-
-void deployment_return_unasked(struct supervisor *sup)
-{
-	struct error err = {};
-	char why[RPD_LABEL_MAX + 32];
-
-	if (sup->stopping || sup->postponed || supervisor_state_has_worker(sup) ||
-	    !deployment_can_return(sup) || !deployment_has_lost_worker(sup))
-		return;
-	snprintf(why, sizeof(why), "no worker of '%s' lives", sup->deployment->label);
-	report_line(sup, "%s: the workers of '%s', which are held, return", why,
-	            sup->deployment->old_label);
-	if (deployment_return(sup, why, &err) < 0)
-		report_line(sup, "%s", err.text);
 }
 
 bool deployment_note_unhealthy(struct supervisor *sup, unsigned int slot, const char *why)

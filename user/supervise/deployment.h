@@ -32,6 +32,13 @@ int deployment_check(const struct supervisor *sup, const struct deployment_order
 int deployment_begin(struct supervisor *sup, const struct deployment_order *order,
                      struct error *err);
 
+/* Makes a deployment of @order that has not begun. */
+int deployment_new(struct supervisor *sup, const struct deployment_order *order,
+                   struct deployment **ret, struct error *err);
+
+/* It is the service's from now on, in place of the last one, which is freed. */
+void deployment_replace(struct supervisor *sup, struct deployment *it);
+
 /* Goes on with sup->deployment, which an earlier supervisor has brought as far as @rollout. @plan:
  * of the workers that are new there. */
 int deployment_go_on(struct supervisor *sup, struct plan *plan, const struct rollout *rollout,
@@ -47,15 +54,6 @@ int deployment_pause(struct supervisor *sup, struct error *err);
 
 /* All new connections to the old version. @why: for people; may be empty. */
 int deployment_abort(struct supervisor *sup, const char *why, struct error *err);
-
-/* Whether the version before the last deployment still has workers, which are held. */
-bool deployment_can_return(const struct supervisor *sup);
-
-/* Gives these workers their slots back, at once. @why: NULL if a person asks for it. */
-int deployment_return(struct supervisor *sup, const char *why, struct error *err);
-/* The same, if no worker of the version that was promoted lives: without them, no connection would
- * be answered. */
-void deployment_return_unasked(struct supervisor *sup);
 
 /* A worker of the new version is unhealthy: that is bad at once, if the step is judged. Returns
  * whether it is. */

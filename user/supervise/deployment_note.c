@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json_build.h"
+#include "base/json_read.h"
 #include "base/memory.h"
 #include "kern/file_read.h"
 #include "service/deployment_file.h"
@@ -116,8 +117,14 @@ static void deployment_note_times(struct json_object *view, const struct deploym
 	deployment_note_time(view, "held_until", it->held_until == INT64_MAX ? 0 : it->held_until);
 }
 
+/* Whether the service has, or is to have, another version than before. */
+static bool deployment_note_is_change(const struct deployment *it)
+{
+	return it->outcome != DEPLOYMENT_ABORTED && it->outcome != DEPLOYMENT_FAILED;
+}
+
 struct json_object *deployment_note_new_view(const struct supervisor *sup,
-                                             const struct deployment *it, bool changed)
+                                             const struct deployment *it)
 {
 	struct json_object *view = json_build_new_object();
 
@@ -125,8 +132,8 @@ struct json_object *deployment_note_new_view(const struct supervisor *sup,
 	json_build_text(view, "service", sup->name);
 	json_build_text(view, "strategy", deploy_settings_strategy_name(it->settings.strategy));
 	json_build_text(view, "phase", deployment_note_phase(it));
-	json_build_text(view, "outcome", deployment_state_outcome_name(it->outcome));
-	json_build_flag(view, "changed", changed);
+	json_build_text(view, "outcome", deployment_outcome_name(it->outcome));
+	json_build_flag(view, "changed", deployment_note_is_change(it));
 	json_build_text(view, "old", it->old_label);
 	json_build_text(view, "new", it->label);
 	json_build_number(view, "step", (int64_t)it->step);
@@ -155,10 +162,20 @@ static void deployment_note_bytes(struct json_object *to, const char *key, const
 	json_object_object_add(to, key, json_object_new_string(text));
 }
 
+/* How many deployments of the service have ended, by outcome. */
+static void deployment_note_ended(struct json_object *to, const struct supervisor *sup)
+{
+	struct json_object *ended = json_build_object(to, "ended");
+
+	for (enum deployment_outcome_kind i = DEPLOYMENT_PROMOTED; i < DEPLOYMENT_OUTCOME_MAX; i++)
+		json_build_number(ended, deployment_outcome_name(i),
+		                  (int64_t)sup->deployments_ended[i]);
+}
+
 static struct json_object *deployment_note_new_file(const struct supervisor *sup,
                                                     const struct deployment *it)
 {
-	struct json_object *file = deployment_note_new_view(sup, it, true);
+	struct json_object *file = deployment_note_new_view(sup, it);
 	struct json_object *state = json_build_object(file, "state");
 
 	json_build_words(state, "argv", it->plan->config.argv);
@@ -171,10 +188,13 @@ static struct json_object *deployment_note_new_file(const struct supervisor *sup
 	json_build_flag(state, "unasked", it->unasked);
 	json_build_flag(state, "is_asked", it->is_asked);
 	json_build_flag(state, "is_passed", it->is_passed);
+	json_build_flag(state, "is_full", it->is_full);
+	json_build_number(state, "begun", (int64_t)it->begun);
 	json_build_flag(state, "for_ever", it->held_until == INT64_MAX);
 	json_build_number(state, "halt", it->halt);
 	json_build_number(state, "judgement", it->judgement);
 	json_build_number(state, "judged_step", (int64_t)it->judged_step);
+	deployment_note_ended(state, sup);
 	deployment_note_time(state, "looked_at", it->looked_at);
 	deployment_note_bytes(state, "evidence", &it->verdict, sizeof(it->verdict));
 	deployment_note_bytes(state, "latency", it->latency, sizeof(it->latency));
@@ -221,6 +241,17 @@ static const char *deployment_note_last_lines(const char *text, size_t n)
 	return at;
 }
 
+/* Cuts the last line off if it is of that deployment: a supervisor was killed at its end. */
+static void deployment_note_cut_own(char *text, int64_t id)
+{
+	const char *last = deployment_note_last_lines(text, 0);
+	struct json_object *row = json_tokener_parse(last);
+
+	if (json_read_number(row, "id") == id)
+		text[last - text] = '\0';
+	json_object_put(row);
+}
+
 void deployment_note_add_to_history(struct supervisor *sup)
 {
 	struct json_object *file = deployment_note_new_file(sup, sup->deployment);
@@ -229,7 +260,8 @@ void deployment_note_add_to_history(struct supervisor *sup)
 	char path[PATH_MAX];
 
 	run_dir_path(sup->name, DEPLOYMENT_FILE_HISTORY, path, sizeof(path));
-	file_read(path, DEPLOYMENT_FILE_MAX / 2, &before, NULL, NULL);
+	if (file_read(path, DEPLOYMENT_FILE_MAX / 2, &before, NULL, NULL) >= 0)
+		deployment_note_cut_own(before, sup->deployment->id);
 	if (asprintf(&text, "%s%s\n",
 	             before ? deployment_note_last_lines(before, HISTORY_MAX - 2) : "", line) >= 0)
 		deployment_note_replace(sup, DEPLOYMENT_FILE_HISTORY, text);

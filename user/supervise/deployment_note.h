@@ -8,9 +8,9 @@
 
 struct json_object;
 
-/* The part for people. The caller owns it. @changed: the request has done something. */
+/* The part for people. The caller owns it. */
 struct json_object *deployment_note_new_view(const struct supervisor *sup,
-                                             const struct deployment *it, bool changed);
+                                             const struct deployment *it);
 
 /* Replaces the file of the present deployment. A failure is logged. */
 void deployment_note_write(struct supervisor *sup);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/json_build.h"
 #include "base/json_read.h"
 #include "base/strv.h"
 #include "config/deploy_option.h"
@@ -18,6 +19,7 @@
 #include "supervise/control.h"
 #include "supervise/deployment.h"
 #include "supervise/deployment_note.h"
+#include "supervise/deployment_return.h"
 #include "supervise/deployment_state.h"
 #include "supervise/plan.h"
 #include "supervise/plan_request.h"
@@ -30,7 +32,7 @@
 /* Answers the clients that wait for that. */
 static int deployment_request_answer(struct supervisor *sup, enum control_wait what)
 {
-	struct json_object *view = deployment_note_new_view(sup, sup->deployment, true);
+	struct json_object *view = deployment_note_new_view(sup, sup->deployment);
 
 	control_answer_deployment(sup, what, EXIT_OK, NULL, view);
 	json_object_put(view);
@@ -57,8 +59,21 @@ static void deployment_request_next_label(const char *label, char ret[RPD_LABEL_
 enum deployment_request_news {
 	DEPLOYMENT_REQUEST_NEW,
 	DEPLOYMENT_REQUEST_SAME,  /* as the plan in force: there is nothing to do */
+	DEPLOYMENT_REQUEST_JOINS, /* the deployment under way, which does the same */
 	DEPLOYMENT_REQUEST_LATER, /* when the deployment under way has ended */
 };
+
+/* The deployment under way, if it is of the version that is asked for: a client that has lost its
+ * connection asks again. Otherwise NULL. */
+static const struct deployment *deployment_request_joined(const struct supervisor *sup,
+                                                          const struct request *request)
+{
+	const struct deployment *it = deployment_state_under_way(sup);
+	const bool joins = it && !it->goes_back && !request->supersede &&
+	                   request->fields & REQUEST_LABEL && !strcmp(request->label, it->label);
+
+	return joins ? it : NULL;
+}
 
 /* The new version needs a label of its own. */
 static int deployment_request_label(const struct supervisor *sup, const struct request *request,
@@ -66,8 +81,17 @@ static int deployment_request_label(const struct supervisor *sup, const struct r
 {
 	const bool same_label = !strcmp(plan->config.label, sup->plan->config.label);
 	const bool same_command = strv_equal(plan->config.argv, sup->plan->config.argv);
+	const struct deployment *joined = deployment_request_joined(sup, request);
 
 	plan->relabel = true;
+	if (joined)
+		return strv_equal(plan->config.argv, joined->plan->config.argv)
+		               ? DEPLOYMENT_REQUEST_JOINS
+		               : error_set(err, -EBUSY,
+		                           "the deployment of '%s' is in progress, with another "
+		                           "command; give the new version another name, and "
+		                           "--supersede",
+		                           joined->label);
 	if (same_label && request->fields & REQUEST_LABEL)
 		return same_command ? DEPLOYMENT_REQUEST_SAME
 		                    : error_set(err, -EEXIST,
@@ -151,10 +175,13 @@ static int deployment_request_answer_begun(struct supervisor *sup, int news)
 
 	if (news == DEPLOYMENT_REQUEST_LATER)
 		return 0;
-	if (news == DEPLOYMENT_REQUEST_NEW)
+	if (news != DEPLOYMENT_REQUEST_SAME)
 		return deployment_request_answer(sup, CONTROL_WAIT_BEGUN);
-	none = json_object_new_object();
-	json_object_object_add(none, "changed", json_object_new_boolean(false));
+	none = json_build_new_object();
+	json_build_text(none, "service", sup->name);
+	json_build_text(none, "outcome", "unchanged");
+	json_build_flag(none, "changed", false);
+	json_build_text(none, "new", sup->plan->config.label);
 	control_answer_deployment(sup, CONTROL_WAIT_BEGUN, EXIT_OK, NULL, none);
 	json_object_put(none);
 	return 0;
@@ -185,9 +212,9 @@ static void deployment_request_go_on(struct supervisor *sup, const struct reques
 int deployment_request_deploy(struct supervisor *sup, struct control_client *client,
                               const struct request *request, struct error *err)
 {
-	int r = deployment_request_supersedes(sup, request) && !sup->postponed
-	                ? 0
-	                : reload_check_idle(sup, err);
+	const bool goes_on =
+	        deployment_request_supersedes(sup, request) || deployment_request_joined(sup, request);
+	int r = goes_on && !sup->postponed ? 0 : reload_check_idle(sup, err);
 
 	if (r < 0)
 		return r;
@@ -322,7 +349,7 @@ int deployment_request_roll_back(struct supervisor *sup, struct control_client *
 	control_wait_for(client, CONTROL_WAIT_DEPLOYMENT, NULL);
 	if (deployment_state_under_way(sup))
 		r = deployment_abort(sup, "by `rollback`", err);
-	else if (deployment_can_return(sup) &&
+	else if (deployment_return_is_possible(sup) &&
 	         (!request->to[0] || !strcmp(request->to, sup->deployment->old_label)))
 		r = deployment_return(sup, NULL, err);
 	else

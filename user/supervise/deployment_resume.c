@@ -129,7 +129,7 @@ static void deployment_resume_outcome(struct json_object *file, struct deploymen
 
 	for (enum deployment_outcome_kind i = DEPLOYMENT_PROMOTED;
 	     outcome && i < DEPLOYMENT_OUTCOME_MAX; i++)
-		if (!strcmp(outcome, deployment_state_outcome_name(i)))
+		if (!strcmp(outcome, deployment_outcome_name(i)))
 			it->outcome = i;
 }
 
@@ -153,6 +153,8 @@ static void deployment_resume_numbers(struct json_object *file, struct json_obje
 	it->unasked = json_read_flag(state, "unasked");
 	it->is_asked = json_read_flag(state, "is_asked");
 	it->is_passed = json_read_flag(state, "is_passed");
+	it->is_full = json_read_flag(state, "is_full");
+	it->begun = (size_t)json_read_number(state, "begun");
 	it->halt = (enum rollout_halt)json_read_number(state, "halt");
 	it->judgement = (enum rollout_judgement)json_read_number(state, "judgement");
 	snprintf(it->reason, sizeof(it->reason), "%s", reason ? reason : "");
@@ -186,8 +188,19 @@ static int deployment_resume_parse(struct supervisor *sup, struct json_object *f
 	r = deployment_resume_settings(sup, state, it);
 	if (r == 0)
 		r = deployment_state_plan_steps(it, NULL);
-	return r == 0 && (it->step > it->n_steps || it->n_slots_before >= RPD_SLOT_MAX) ? -EINVAL
-	                                                                                : r;
+	return r == 0 && (it->step > it->n_steps || it->begun > it->n_steps ||
+	                  it->n_slots_before >= RPD_SLOT_MAX)
+	               ? -EINVAL
+	               : r;
+}
+
+static void deployment_resume_ended(struct supervisor *sup, struct json_object *state)
+{
+	struct json_object *ended = json_read_value(state, "ended");
+
+	for (enum deployment_outcome_kind i = DEPLOYMENT_PROMOTED; i < DEPLOYMENT_OUTCOME_MAX; i++)
+		sup->deployments_ended[i] =
+		        (uint64_t)json_read_number(ended, deployment_outcome_name(i));
 }
 
 void deployment_resume_read(struct supervisor *sup)
@@ -197,6 +210,7 @@ void deployment_resume_read(struct supervisor *sup)
 	struct error err = {};
 	int r = it ? deployment_file_read_whole(sup->name, &file, &err) : -ENOMEM;
 
+	deployment_resume_ended(sup, json_read_value(file, "state"));
 	if (r == 0) {
 		r = deployment_resume_parse(sup, file, it);
 		if (r < 0)
@@ -305,6 +319,7 @@ static void deployment_resume_rollout(const struct supervisor *sup, struct deplo
 	ret->since = ret->halted_at = clock_ns(CLOCK_MONOTONIC);
 	if (step) {
 		ret->step = step - 1;
+		ret->n_in_force = step;
 		ret->in_force = true;
 		if (step == it->step && since > 0 && since < ret->since)
 			ret->since -= since;
@@ -314,7 +329,13 @@ static void deployment_resume_rollout(const struct supervisor *sup, struct deplo
 		it->step = step;
 	}
 	ret->halt = it->halt;
+	ret->full = it->is_full;
 	ret->n_open = step || n_new ? step + 1 : 0;
+	if (it->begun > 1 && it->begun > step) { /* the gate before this step was open */
+		ret->step = it->begun - 1;
+		ret->in_force = false;
+		ret->n_open = it->begun + 1;
+	}
 	/* It had been put in force before, or is asked for: the way back is completed. */
 	ret->aborted =
 	        it->returns || it->is_asked || it->judgement == ROLLOUT_BAD || (it->step && !n_new);

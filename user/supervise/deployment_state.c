@@ -5,18 +5,6 @@
 
 #include "core/rollout_steps.h"
 
-const char *deployment_state_outcome_name(enum deployment_outcome_kind outcome)
-{
-	static const char *const names[DEPLOYMENT_OUTCOME_MAX] = {
-	        [DEPLOYMENT_PROMOTED] = "promoted",
-	        [DEPLOYMENT_ABORTED] = "aborted",
-	        [DEPLOYMENT_ROLLED_BACK] = "rolled-back",
-	        [DEPLOYMENT_FAILED] = "failed",
-	};
-
-	return names[outcome];
-}
-
 static const char *deployment_state_describe_halt(enum rollout_halt halt)
 {
 	static const char *const texts[] = {

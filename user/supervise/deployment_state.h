@@ -10,15 +10,6 @@
 #include "core/verdict.h"
 #include "supervise/types.h"
 
-enum deployment_outcome_kind {
-	DEPLOYMENT_UNDER_WAY,
-	DEPLOYMENT_PROMOTED,
-	DEPLOYMENT_ABORTED,     /* by a person, or judged bad */
-	DEPLOYMENT_ROLLED_BACK, /* the service has the version before again */
-	DEPLOYMENT_FAILED,      /* the new version has never got a connection */
-	DEPLOYMENT_OUTCOME_MAX,
-};
-
 /* All times are in nanoseconds of CLOCK_REALTIME; 0 = not yet, or none. */
 struct deployment {
 	int64_t id; /* greater than that of the one before */
@@ -36,10 +27,12 @@ struct deployment {
 	bool returns;   /* ... and its workers were held */
 	bool unasked;   /* ... because no worker of the other version lived */
 	bool is_asked;  /* a person ends it */
-	bool is_passed; /* a person has promoted the step, and the next one is not in force yet */
+	bool is_passed; /* a person has promoted the step, and the next one has not begun yet */
+	bool is_full;   /* ... and all further ones */
 
 	enum deployment_outcome_kind outcome;
 	size_t step;        /* that is in force, from 1; 0 = none yet */
+	size_t begun;       /* that is in force, or gets its workers */
 	unsigned int n_new; /* slots that have the new version */
 	enum rollout_halt halt;
 	enum rollout_judgement judgement;
@@ -68,9 +61,6 @@ struct deployment {
 	const char *gate_about;
 	size_t gate_number;
 };
-
-/* In JSON; NULL: under way. */
-const char *deployment_state_outcome_name(enum deployment_outcome_kind outcome);
 
 /* Whether there is a gate: not on the way back. */
 bool deployment_state_is_gated(const struct deployment *it);

@@ -2,6 +2,7 @@
 #include "supervise/health_probe.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -250,10 +251,13 @@ static int health_probe_on_command(sd_event_source *source, int fd, uint32_t eve
 	return 0;
 }
 
+/* The command is the workers' user's: our own output is not for it. */
 static int health_probe_start_command(struct health_probe *run,
                                       const struct health_probe_request *request, struct error *err)
 {
 	static unsigned int number;
+	_cleanup_close_ int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	const struct spawn_fd fds[] = {{null, STDOUT_FILENO}, {null, STDERR_FILENO}};
 	struct spawn_request command = {
 	        .argv = (char *const[]){"/bin/sh", "-c", run->argument, NULL},
 	        .env = request->env,
@@ -261,9 +265,13 @@ static int health_probe_start_command(struct health_probe *run,
 	        .user = request->user,
 	        .group = request->group,
 	        .identity = request->identity,
+	        .fds = fds,
+	        .n_fds = ARRAY_SIZE(fds),
 	};
 	int r;
 
+	if (null < 0)
+		return error_set(err, -errno, "can't open /dev/null: %s", strerror(errno));
 	run->cgroup_path = strdup(request->cgroup_path);
 	if (!run->cgroup_path)
 		return error_set(err, -ENOMEM, "out of memory");

@@ -10,6 +10,7 @@
 #include "kern/guard.h"
 #include "kern/hook.h"
 #include "service/leftovers.h"
+#include "service/drain_mark.h"
 #include "service/run_dir.h"
 #include "service/service_create.h"
 #include "service/service_lock.h"
@@ -136,6 +137,7 @@ static void setup_remove_dir(const struct supervisor *sup)
 {
 	persisted_command_forget(sup);
 	deployment_note_forget(sup);
+	drain_mark_clear(sup->name, NULL);
 	run_dir_remove(sup->name);
 }
 

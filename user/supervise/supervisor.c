@@ -13,6 +13,7 @@
 #include "kern/guard.h"
 #include "kern/hook.h"
 #include "kern/steer_setup.h"
+#include "service/drain_mark.h"
 #include "service/service_create.h"
 #include "service/service_supervisor.h"
 #include "supervise/config_drift.h"
@@ -21,6 +22,7 @@
 #include "supervise/deployment.h"
 #include "supervise/deployment_note.h"
 #include "supervise/deployment_resume.h"
+#include "supervise/deployment_return.h"
 #include "supervise/dropped_address.h"
 #include "supervise/due.h"
 #include "supervise/endpoints.h"
@@ -229,7 +231,7 @@ static int supervisor_on_change(sd_event_source *source, void *data)
 
 static int supervisor_on_stop(sd_event_source *source, void *data)
 {
-	shutdown_begin(data);
+	shutdown_advance(data);
 	return 0;
 }
 
@@ -305,6 +307,7 @@ int supervisor_start(struct supervisor *sup, struct error *err)
 		                                : supervisor_start_new(sup);
 	if (r < 0)
 		return r;
+	drain_mark_clear(sup->name, NULL); /* of a supervisor that was killed in its lame duck */
 	sup->started = true;
 	due_now(sup, sup->on_change);
 	if (sup->request->stop) {
@@ -345,6 +348,7 @@ static void supervisor_leave(struct supervisor *sup)
 	sup->check_timer = sd_event_source_disable_unref(sup->check_timer);
 	sup->cron_timer = sd_event_source_disable_unref(sup->cron_timer);
 	sup->clock_watch = sd_event_source_disable_unref(sup->clock_watch);
+	sup->lame_duck = sd_event_source_disable_unref(sup->lame_duck);
 	remake_free(sup->remake);
 	sup->remake = NULL;
 	steering_check_end(sup);

@@ -73,13 +73,14 @@ static bool supervisors_are_idle(const struct supervisors *all)
 {
 	for (size_t i = 0; i < all->n; i++) {
 		struct supervisor *sup = all->list[i];
+		const bool stops = sup->stopping || sup->lame_duck;
 
-		if (sup->ended || reload_check_idle(sup, NULL) == 0 ||
-		    (deployment_state_under_way(sup) && !sup->postponed && !sup->stopping))
+		if (sup->ended || (!stops && reload_check_idle(sup, NULL) == 0) ||
+		    (deployment_state_under_way(sup) && !sup->postponed && !stops))
 			continue;
 		report_line(sup, "re-exec refused: %s",
-		            sup->stopping ? "the service is being stopped"
-		                          : "a reload is in progress; retry when it has finished");
+		            stops ? "the service is being stopped"
+		                  : "a reload is in progress; retry when it has finished");
 		return false;
 	}
 	return true;
@@ -201,6 +202,7 @@ static int supervisors_add_signals(struct supervisors *all)
 	} signals[] = {
 	        {SIGTERM, supervisors_on_stop},
 	        {SIGINT, supervisors_on_stop},
+	        {SIGQUIT, supervisors_on_stop},
 	        {SIGHUP, supervisors_on_hangup},
 	        {SIGUSR2, supervisors_on_reexec},
 	};
@@ -260,7 +262,7 @@ static void supervisors_notify_systemd(struct supervisors *all)
 		const struct supervisor *sup = all->list[i];
 
 		settled &= sup->announced || sup->ended;
-		serving |= !sup->stopping;
+		serving |= !sup->stopping && !sup->lame_duck;
 	}
 	if (settled && serving && !all->sent_ready) {
 		all->sent_ready = true;

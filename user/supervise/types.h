@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "core/deployment_outcome.h"
 #include "core/run_config.h"
 #include "core/start_limit.h"
 #include "core/worker_state.h"
@@ -277,6 +278,7 @@ struct supervisor {
 	struct postponed *postponed;   /* a request that waits; or NULL */
 	bool reload_queued;            /* one more reload follows the present one */
 	struct deployment *deployment; /* under way, or the last one; NULL: there was none */
+	uint64_t deployments_ended[DEPLOYMENT_OUTCOME_MAX];
 	struct announcement announcements[ANNOUNCEMENTS_MAX];
 
 	bool due;            /* its loop may have events to handle */
@@ -290,7 +292,10 @@ struct supervisor {
 	bool nothing_left; /* no worker is left to be started, which has been logged */
 	bool announced;    /* every slot has settled once, which has been logged */
 	bool leaving; /* it was asked to stop, or stops: goes on without the lock, if it must */
+	sd_event_source *lame_duck; /* the timer of this step (shutdown.h); NULL = it is not under
+	                               way */
 	bool stopping;
+	bool draining;        /* and it has not sent the stop signal yet */
 	int64_t ending_since; /* no worker is left; CLOCK_MONOTONIC, ns; 0 = not yet */
 	bool ended;           /* nothing of the service is left */
 	int status;           /* exit status, when it has ended */

@@ -9,10 +9,13 @@
 #include "base/clock.h"
 #include "base/json_build.h"
 #include "base/json_read.h"
+#include "base/memory.h"
 #include "view/screen_pen.h"
 #include "view/table.h"
+#include "view/wrap.h"
 
 #define BAR_WIDTH 40
+#define ROW_AT    8 /* the column of the text of a row that has a title */
 
 bool deployment_view_is(struct json_object *of, const char *key, const char *text)
 {
@@ -64,6 +67,13 @@ static void deployment_view_print_step(FILE *out, struct json_object *d)
 		fprintf(out, "step %" PRId64 " of %zu", step, json_read_length(d, "steps"));
 }
 
+/* Whether the workers that are held after the end are those of the new version. */
+static bool deployment_view_holds_new(struct json_object *d)
+{
+	return deployment_view_is(d, "outcome", "aborted") ||
+	       deployment_view_is(d, "outcome", "failed");
+}
+
 /* When the step, the pause or the time of the held workers is over. */
 static void deployment_view_print_left(FILE *out, struct json_object *d)
 {
@@ -81,8 +91,8 @@ static void deployment_view_print_left(FILE *out, struct json_object *d)
 		        ends > now ? ", %s left" : ", its time is over: it waits for more samples",
 		        deployment_view_format_time(ends - now, text, sizeof(text)));
 	else if (held > now)
-		fprintf(out, "; the %s workers are held for %s more",
-		        deployment_view_is(d, "outcome", "promoted") ? "old" : "new",
+		fprintf(out, "; the workers of %s are held for %s more",
+		        json_read_text(d, deployment_view_holds_new(d) ? "new" : "old"),
 		        deployment_view_format_time(held - now, text, sizeof(text)));
 }
 
@@ -182,13 +192,9 @@ static void deployment_view_print_signals(FILE *out, struct json_object *d)
 static void deployment_view_print_steps(FILE *out, struct json_object *d)
 {
 	struct json_object *steps = json_read_value(d, "steps");
-	const size_t n = json_read_length(d, "steps");
 	const int64_t at = json_read_number(d, "step");
 
-	if (n < 2)
-		return;
-	fputs("  steps ", out);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < json_read_length(d, "steps"); i++) {
 		struct json_object *step = json_object_array_get_idx(steps, i);
 		struct json_object *seconds = json_read_value(step, "seconds");
 		char text[32] = "pause";
@@ -202,22 +208,67 @@ static void deployment_view_print_steps(FILE *out, struct json_object *d)
 		        json_read_real(step, "share"), text[0] ? " " : "", text,
 		        (int64_t)i + 1 == at ? "]" : "");
 	}
-	fputc('\n', out);
+}
+
+/* --- the whole */
+
+static void deployment_view_print_summary(FILE *out, struct json_object *d)
+{
+	deployment_view_print_head(out, d);
+	deployment_view_print_left(out, d);
+}
+
+/* What @print prints. */
+static char *deployment_view_new_text(void (*print)(FILE *, struct json_object *),
+                                      struct json_object *d)
+{
+	char *text;
+	size_t size;
+	FILE *out = memory_need(open_memstream(&text, &size));
+
+	print(out, d);
+	if (fclose(out) != 0)
+		memory_need(NULL);
+	return text;
+}
+
+/* Prints @text in lines of 80 columns; the first one begins at column @at, the others at @indent.
+ * Lines that a worker has printed are in it with escaped ends. */
+static void deployment_view_print_lines(FILE *out, const char *text, int at, int indent)
+{
+	for (const char *end;; text = end + 2, at = fprintf(out, "%*s", indent, "")) {
+		_cleanup_free_ char *line = NULL;
+
+		end = strstr(text, "\\n");
+		line = memory_need(end ? strndup(text, (size_t)(end - text)) : strdup(text));
+		wrap_print(out, line, at, indent);
+		if (!end || !end[2])
+			return;
+	}
+}
+
+static void deployment_view_print_row(FILE *out, const char *title, const char *text)
+{
+	fprintf(out, "  %-*s", ROW_AT - 2, title);
+	deployment_view_print_lines(out, text, ROW_AT, ROW_AT);
 }
 
 void deployment_view_draw(FILE *out, struct json_object *d, bool utf8)
 {
 	struct screen_pen pen = {.out = out, .rows = 1, .columns = 80, .row = 1, .left = 80};
+	_cleanup_free_ char *summary = deployment_view_new_text(deployment_view_print_summary, d);
+	_cleanup_free_ char *steps = deployment_view_new_text(deployment_view_print_steps, d);
+	const char *reason = json_read_text(d, "reason");
 
-	deployment_view_print_head(out, d);
-	deployment_view_print_left(out, d);
-	fputs("\n  share [", out);
+	wrap_print(out, summary, 0, 2);
+	fputs("  share [", out);
 	screen_pen_bar(&pen, BAR_WIDTH, json_read_real(d, "share") / 100, utf8);
 	fprintf(out, "] %.1f %% (%" PRId64 " of %" PRId64 " workers)\n", json_read_real(d, "share"),
 	        json_read_number(d, "workers"), json_read_number(d, "of"));
-	deployment_view_print_steps(out, d);
-	if (json_read_text(d, "reason") && *json_read_text(d, "reason"))
-		fprintf(out, "  why   %s\n", json_read_text(d, "reason"));
+	if (json_read_length(d, "steps") > 1)
+		deployment_view_print_row(out, "steps", steps);
+	if (reason && *reason)
+		deployment_view_print_row(out, "why", reason);
 	deployment_view_print_signals(out, d);
 }
 
@@ -226,14 +277,26 @@ void deployment_view_print(FILE *out, struct json_object *deployment)
 	deployment_view_draw(out, deployment, false);
 }
 
-void deployment_view_print_line(FILE *out, struct json_object *d)
+static void deployment_view_print_all(FILE *out, struct json_object *d)
 {
 	deployment_view_print_head(out, d);
 	fputs(": ", out);
 	deployment_view_print_share(out, d);
 	deployment_view_print_left(out, d);
 	deployment_view_print_reason(out, d);
+}
+
+void deployment_view_print_line(FILE *out, struct json_object *deployment)
+{
+	deployment_view_print_all(out, deployment);
 	fputc('\n', out);
+}
+
+void deployment_view_print_wrapped(FILE *out, struct json_object *deployment)
+{
+	_cleanup_free_ char *text = deployment_view_new_text(deployment_view_print_all, deployment);
+
+	deployment_view_print_lines(out, text, 0, 2);
 }
 
 bool deployment_view_has_news(struct json_object *d, struct json_object *before)
@@ -290,6 +353,7 @@ void deployment_view_print_history(FILE *out, struct json_object *deployments)
 		const char *reason = json_read_text(d, "reason");
 
 		if (!deployment_view_is(d, "outcome", "promoted") && reason && reason[0])
-			fprintf(out, "%s: %s\n", json_read_text(d, "new"), reason);
+			deployment_view_print_lines(
+			        out, reason, fprintf(out, "%s: ", json_read_text(d, "new")), 2);
 	}
 }

@@ -14,8 +14,9 @@ void deployment_view_print(FILE *out, struct json_object *deployment);
  * characters. */
 void deployment_view_draw(FILE *out, struct json_object *deployment, bool utf8);
 
-/* One line, for `status` and for a pipe. */
+/* The same in short: in one line for a pipe, or in lines of 80 columns for `status`. */
 void deployment_view_print_line(FILE *out, struct json_object *deployment);
+void deployment_view_print_wrapped(FILE *out, struct json_object *deployment);
 
 /* Whether a person wants to know what has changed since @before, which may be NULL: not each count.
  */

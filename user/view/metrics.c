@@ -22,6 +22,8 @@ struct metric {
 	const char *key;
 	/* Members that are labels of this metric only; of @in if it is set. */
 	const char *labels[2];
+	/* A label and its value. Rows with the same name follow each other, and have one head. */
+	const char *constant;
 	double parts; /* the value is divided by this; 0 = it is not */
 };
 
@@ -45,24 +47,49 @@ static const struct metric service_metrics[] = {
         {"reuseportd_connections_unattributed", "gauge",
          "open connections of an unknown worker: they were open before counting began",
          .key = "unattributed_active"},
-        {"reuseportd_deployment_phase", "gauge",
+        {"reuseportd_rollout_phase", "gauge",
          "always 1; its labels are the phase of the deployment and the new version. A deployment "
-         "is "
-         "shown while it is under way or can be rolled back at once",
+         "is shown while it is under way or can be rolled back at once",
          .in = "deployment", .key = "phase", .labels = {"new", "phase"}},
-        {"reuseportd_deployment_step", "gauge", "step of the deployment, from 1; 0: it starts",
+        {"reuseportd_rollout_step", "gauge", "step of the deployment, from 1; 0: it starts",
          .in = "deployment", .key = "step", .labels = {"new"}},
-        {"reuseportd_deployment_share_ratio", "gauge",
+        {"reuseportd_rollout_share_ratio", "gauge",
          "share of new connections that the new version has", .in = "deployment", .key = "share",
          .labels = {"new"}, .parts = 100},
+#define ROLLOUTS(name)                                                                             \
+	{                                                                                          \
+		"reuseportd_rollouts_total", "counter", "deployments that have ended, by outcome", \
+		        .in = "deployments_ended", .key = (name),                                  \
+		        .constant = "outcome=\"" name "\""                                         \
+	}
+        ROLLOUTS("promoted"),
+        ROLLOUTS("aborted"),
+        ROLLOUTS("rolled-back"),
+        ROLLOUTS("failed"),
 };
 
 /* What a deployment is judged by. */
 static const struct metric signal_metrics[] = {
-        {"reuseportd_deployment_evidence_ratio", "gauge",
+        {"reuseportd_rollout_evidence", "gauge",
          "evidence that the new version is worse than the old one", .key = "evidence", .parts = 1},
-        {"reuseportd_deployment_evidence_threshold_ratio", "gauge",
+        {"reuseportd_rollout_evidence_threshold", "gauge",
          "evidence from which on the new version is judged bad", .key = "threshold", .parts = 1},
+};
+
+#define VERSION_ERRORS(kind)                                                                       \
+	"reuseportd_version_errors_total", "counter",                                              \
+	        "connections that workers of the version reset, responses with status 5xx, and "   \
+	        "requests without a response; the last two only while HTTP responses are counted", \
+	        .constant = "kind=\"" kind "\""
+static const struct metric version_metrics[] = {
+        {"reuseportd_version_share_ratio", "gauge", "the version's share of new connections",
+         .key = "share_percent", .parts = 100},
+        {"reuseportd_version_connections_total", "counter",
+         "connections established with workers of the version, former ones included",
+         .in = "connections", .key = "opened"},
+        {VERSION_ERRORS("reset"), .in = "connections", .key = "reset_by_worker"},
+        {VERSION_ERRORS("5xx"), .in = "responses", .key = "5xx"},
+        {VERSION_ERRORS("unanswered"), .key = "unanswered"},
 };
 
 static const struct metric endpoint_metrics[] = {
@@ -106,7 +133,9 @@ static const struct metric worker_metrics[] = {
 #include <reuseportd/counters.def>
 };
 
-/* A service, one of its workers, endpoints, or signals of its deployment. */
+/* What the metrics are of: the service itself, or each element of one of its arrays. */
+enum rows_of { OF_SERVICE, OF_ENDPOINTS, OF_SIGNALS, OF_VERSIONS, OF_WORKERS, OF_MAX };
+
 struct row {
 	struct json_object *values; /* belongs to the view */
 	const char *labels;         /* {service="...",slot="..." */
@@ -117,11 +146,17 @@ struct row {
 };
 
 struct service_rows {
-	struct row self;
-	struct row *workers, *endpoints, *signals;
-	size_t n_workers, n_endpoints, n_signals;
+	struct {
+		struct row *at;
+		size_t n;
+	} of[OF_MAX];
 	char *labels; /* of all rows; a NUL ends each */
 };
+
+static struct json_object *metrics_service(const struct service_rows *rows)
+{
+	return rows->of[OF_SERVICE].at->values;
+}
 
 /* Writes one character of a label's value. The format knows only three escapes; other characters
  * that a terminal would obey, and bytes that are not UTF-8, become the text \xNN. Returns the
@@ -168,18 +203,18 @@ static struct json_object *metrics_value_of(const struct metric *m, struct json_
 	return metrics_member(m, values, m->key);
 }
 
-/* Makes a row for each element of the array @key. */
-static int metrics_make_rows(struct json_object *service, const char *key, struct row **ret,
-                             size_t *ret_n)
+/* Makes @n rows. @values: an array with an element for each; NULL: the caller sets it. */
+static int metrics_make_rows(struct service_rows *rows, enum rows_of of, struct json_object *values,
+                             size_t n)
 {
-	struct json_object *values = json_read_value(service, key);
-	size_t n = json_read_length(service, key);
+	struct row *at = calloc(n + 1, sizeof(*at));
 
-	*ret = calloc(n + 1, sizeof(**ret));
-	if (!*ret)
+	if (!at)
 		return -ENOMEM;
-	for (*ret_n = 0; *ret_n < n; (*ret_n)++)
-		(*ret)[*ret_n].values = json_object_array_get_idx(values, *ret_n);
+	for (size_t i = 0; values && i < n; i++)
+		at[i].values = json_object_array_get_idx(values, i);
+	rows->of[of].at = at;
+	rows->of[of].n = n;
 	return 0;
 }
 
@@ -200,18 +235,11 @@ static void metrics_find_values(struct row *worker)
 
 static void metrics_write_labels(FILE *out, const struct service_rows *rows, const struct row *row)
 {
-	metrics_write_label(out, "{", "service", json_read_value(rows->self.values, "service"));
+	metrics_write_label(out, "{", "service", json_read_value(metrics_service(rows), "service"));
 	metrics_write_label(out, ",", "slot", json_read_value(row->values, "slot"));
 	metrics_write_label(out, ",", "version", json_read_value(row->values, "version"));
 	metrics_write_label(out, ",", "signal", json_read_value(row->values, "name"));
 	fputc('\0', out);
-}
-
-/* Sets the row's labels. Returns what follows them. */
-static const char *metrics_take_labels(struct row *row, const char *text)
-{
-	row->labels = text;
-	return text + strlen(text) + 1;
 }
 
 static int metrics_label_rows(struct service_rows *rows)
@@ -223,48 +251,46 @@ static int metrics_label_rows(struct service_rows *rows)
 
 	if (!out)
 		return -ENOMEM;
-	metrics_write_labels(out, rows, &rows->self);
-	for (size_t i = 0; i < rows->n_endpoints; i++)
-		metrics_write_labels(out, rows, &rows->endpoints[i]);
-	for (size_t i = 0; i < rows->n_signals; i++)
-		metrics_write_labels(out, rows, &rows->signals[i]);
-	for (size_t i = 0; i < rows->n_workers; i++)
-		metrics_write_labels(out, rows, &rows->workers[i]);
+	for (enum rows_of of = 0; of < OF_MAX; of++)
+		for (size_t i = 0; i < rows->of[of].n; i++)
+			metrics_write_labels(out, rows, &rows->of[of].at[i]);
 	failed = ferror(out);
 	failed |= fclose(out) != 0;
 	if (failed || !rows->labels)
 		return -ENOMEM;
-	at = metrics_take_labels(&rows->self, rows->labels);
-	for (size_t i = 0; i < rows->n_endpoints; i++)
-		at = metrics_take_labels(&rows->endpoints[i], at);
-	for (size_t i = 0; i < rows->n_signals; i++)
-		at = metrics_take_labels(&rows->signals[i], at);
-	for (size_t i = 0; i < rows->n_workers; i++)
-		at = metrics_take_labels(&rows->workers[i], at);
+	at = rows->labels;
+	for (enum rows_of of = 0; of < OF_MAX; of++)
+		for (size_t i = 0; i < rows->of[of].n; i++) {
+			rows->of[of].at[i].labels = at;
+			at += strlen(at) + 1;
+		}
 	return 0;
 }
 
 static int metrics_fill_rows(struct service_rows *rows, struct json_object *service)
 {
-	int r;
+	struct json_object *const from[OF_MAX] = {
+	        [OF_ENDPOINTS] = json_read_value(service, "endpoints"),
+	        [OF_SIGNALS] = json_read_value(json_read_value(service, "deployment"), "signals"),
+	        [OF_VERSIONS] = json_read_value(service, "versions"),
+	        [OF_WORKERS] = json_read_value(service, "workers"),
+	};
+	int r = metrics_make_rows(rows, OF_SERVICE, NULL, 1);
 
-	rows->self.values = service;
-	r = metrics_make_rows(service, "endpoints", &rows->endpoints, &rows->n_endpoints);
 	if (r == 0)
-		r = metrics_make_rows(json_read_value(service, "deployment"), "signals",
-		                      &rows->signals, &rows->n_signals);
-	if (r == 0)
-		r = metrics_make_rows(service, "workers", &rows->workers, &rows->n_workers);
-	for (size_t i = 0; r == 0 && i < rows->n_workers; i++)
-		metrics_find_values(&rows->workers[i]);
+		rows->of[OF_SERVICE].at->values = service;
+	for (enum rows_of of = OF_SERVICE + 1; r == 0 && of < OF_MAX; of++)
+		r = metrics_make_rows(rows, of, from[of],
+		                      from[of] ? json_object_array_length(from[of]) : 0);
+	for (size_t i = 0; r == 0 && i < rows->of[OF_WORKERS].n; i++)
+		metrics_find_values(&rows->of[OF_WORKERS].at[i]);
 	return r < 0 ? r : metrics_label_rows(rows);
 }
 
 static void metrics_free_rows(struct service_rows *rows)
 {
-	free(rows->workers);
-	free(rows->endpoints);
-	free(rows->signals);
+	for (enum rows_of of = 0; of < OF_MAX; of++)
+		free(rows->of[of].at);
 	free(rows->labels);
 }
 
@@ -307,6 +333,8 @@ static int64_t metrics_write_sample(FILE *out, const struct metric *m, const str
 	for (size_t i = 0; i < ARRAY_SIZE(m->labels) && m->labels[i]; i++)
 		metrics_write_label(out, ",", m->labels[i],
 		                    metrics_member(m, row->values, m->labels[i]));
+	if (m->constant)
+		fprintf(out, ",%s", m->constant);
 	fputs("} ", out);
 	metrics_write_value(out, value, m->parts);
 	return json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : 0;
@@ -317,34 +345,18 @@ static void metrics_write_head(FILE *out, const struct metric *m)
 	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name, m->type);
 }
 
-static void metrics_write_rows(FILE *out, const struct metric *m, const struct row *rows, size_t n)
+static void metrics_write_table(FILE *out, enum rows_of of, const struct metric *metrics, size_t n,
+                                const struct service_rows *rows, size_t n_services)
 {
-	for (size_t i = 0; i < n; i++)
-		metrics_write_sample(out, m, &rows[i], metrics_value_of(m, rows[i].values));
-}
-
-static void metrics_write_service_metric(FILE *out, const struct metric *m,
-                                         const struct service_rows *rows, size_t n)
-{
-	metrics_write_head(out, m);
-	for (size_t s = 0; s < n; s++)
-		metrics_write_rows(out, m, &rows[s].self, 1);
-}
-
-static void metrics_write_endpoint_metric(FILE *out, const struct metric *m,
-                                          const struct service_rows *rows, size_t n)
-{
-	metrics_write_head(out, m);
-	for (size_t s = 0; s < n; s++)
-		metrics_write_rows(out, m, rows[s].endpoints, rows[s].n_endpoints);
-}
-
-static void metrics_write_signal_metric(FILE *out, const struct metric *m,
-                                        const struct service_rows *rows, size_t n)
-{
-	metrics_write_head(out, m);
-	for (size_t s = 0; s < n; s++)
-		metrics_write_rows(out, m, rows[s].signals, rows[s].n_signals);
+	for (const struct metric *m = metrics; m < metrics + n; m++) {
+		if (m == metrics || strcmp(m->name, m[-1].name) != 0)
+			metrics_write_head(out, m);
+		for (size_t s = 0; s < n_services; s++)
+			for (size_t i = 0; i < rows[s].of[of].n; i++)
+				metrics_write_sample(
+				        out, m, &rows[s].of[of].at[i],
+				        metrics_value_of(m, rows[s].of[of].at[i].values));
+	}
 }
 
 /* A service counts more than its workers together: the rest reached no worker. One more sample,
@@ -356,15 +368,16 @@ static void metrics_write_worker_metric(FILE *out, size_t i, const struct servic
 
 	metrics_write_head(out, m);
 	for (size_t s = 0; s < n; s++) {
-		struct json_object *total = metrics_value_of(m, rows[s].self.values);
+		const struct row *workers = rows[s].of[OF_WORKERS].at;
+		struct json_object *total = metrics_value_of(m, metrics_service(&rows[s]));
 		int64_t sum = 0;
 
-		for (size_t w = 0; w < rows[s].n_workers; w++)
-			sum += metrics_write_sample(out, m, &rows[s].workers[w],
-			                            rows[s].workers[w].found[i]);
+		for (size_t w = 0; w < rows[s].of[OF_WORKERS].n; w++)
+			sum += metrics_write_sample(out, m, &workers[w], workers[w].found[i]);
 		if (m->in && total)
 			fprintf(out, "%s%s,slot=\"none\"} %" PRId64 "\n", m->name,
-			        rows[s].self.labels, json_object_get_int64(total) - sum);
+			        rows[s].of[OF_SERVICE].at->labels,
+			        json_object_get_int64(total) - sum);
 	}
 }
 
@@ -373,38 +386,95 @@ static void metrics_write_responses(FILE *out, enum response_metric metric,
 {
 	response_metrics_write_head(out, metric);
 	for (size_t s = 0; s < n; s++)
-		for (size_t w = 0; w < rows[s].n_workers; w++)
-			response_metrics_write(out, metric, rows[s].workers[w].labels,
-			                       rows[s].workers[w].values);
+		for (size_t w = 0; w < rows[s].of[OF_WORKERS].n; w++)
+			response_metrics_write(out, metric, rows[s].of[OF_WORKERS].at[w].labels,
+			                       rows[s].of[OF_WORKERS].at[w].values);
 }
 
-static void metrics_write_up(FILE *out, const struct service_rows *rows, size_t n)
+/* What is 0 or 1 of a service. Each returns -1 if the service has no such sample. */
+static int metrics_is_up(struct json_object *service, const struct min_live *min_live)
 {
-	static const struct metric up = {"reuseportd_up", "gauge",
-	                                 "whether the service could be read"};
-
-	metrics_write_head(out, &up);
-	for (size_t s = 0; s < n; s++)
-		fprintf(out, "%s%s} %d\n", up.name, rows[s].self.labels,
-		        !json_read_value(rows[s].self.values, "error"));
+	return !json_read_value(service, "error");
 }
 
-static void metrics_write_all(FILE *out, const struct service_rows *rows, size_t n)
+static int metrics_is_supervised(struct json_object *service, const struct min_live *min_live)
 {
-	metrics_write_up(out, rows, n);
-	for (size_t i = 0; i < ARRAY_SIZE(service_metrics); i++)
-		metrics_write_service_metric(out, &service_metrics[i], rows, n);
-	for (size_t i = 0; i < ARRAY_SIZE(endpoint_metrics); i++)
-		metrics_write_endpoint_metric(out, &endpoint_metrics[i], rows, n);
-	for (size_t i = 0; i < ARRAY_SIZE(signal_metrics); i++)
-		metrics_write_signal_metric(out, &signal_metrics[i], rows, n);
+	return json_read_flag(service, "run") ? !!json_read_value(service, "supervisor_pid") : -1;
+}
+
+/* A service that can't be read is not ready, as /ready answers (view/ready_view.h). */
+static int metrics_is_ready(struct json_object *service, const struct min_live *min_live)
+{
+	struct json_object *ready = json_read_value(service, "readiness");
+
+	return json_read_flag(ready, "ready") &&
+	       json_read_number(ready, "live") >=
+	               min_live_count(min_live, (unsigned int)json_read_number(ready, "wanted"));
+}
+
+static int metrics_is_draining(struct json_object *service, const struct min_live *min_live)
+{
+	struct json_object *ready = json_read_value(service, "readiness");
+
+	return ready ? !!json_read_value(ready, "draining_since") : -1;
+}
+
+static void metrics_write_flags(FILE *out, const struct service_rows *rows, size_t n,
+                                const struct min_live *min_live)
+{
+	static const struct {
+		struct metric metric;
+		int (*is_so)(struct json_object *service, const struct min_live *min_live);
+	} flags[] = {
+	        {{"reuseportd_up", "gauge", "whether the service could be read"}, metrics_is_up},
+	        {{"reuseportd_supervisor_up", "gauge",
+	          "whether the supervisor of a service of `run` lives"},
+	         metrics_is_supervised},
+	        {{"reuseportd_ready", "gauge",
+	          "whether the service takes new connections, as /ready answers"},
+	         metrics_is_ready},
+	        {{"reuseportd_draining", "gauge",
+	          "whether the host drains (`drain-host`), or the service's supervisor was asked "
+	          "to stop (`run --lame-duck`)"},
+	         metrics_is_draining},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		metrics_write_head(out, &flags[i].metric);
+		for (size_t s = 0; s < n; s++) {
+			const int is_so = flags[i].is_so(metrics_service(&rows[s]), min_live);
+
+			if (is_so >= 0)
+				fprintf(out, "%s%s} %d\n", flags[i].metric.name,
+				        rows[s].of[OF_SERVICE].at->labels, is_so);
+		}
+	}
+}
+
+static void metrics_write_all(FILE *out, const struct service_rows *rows, size_t n,
+                              const struct min_live *min_live)
+{
+	static const struct {
+		const struct metric *metrics;
+		size_t n;
+	} tables[OF_WORKERS] = {
+	        [OF_SERVICE] = {service_metrics, ARRAY_SIZE(service_metrics)},
+	        [OF_ENDPOINTS] = {endpoint_metrics, ARRAY_SIZE(endpoint_metrics)},
+	        [OF_SIGNALS] = {signal_metrics, ARRAY_SIZE(signal_metrics)},
+	        [OF_VERSIONS] = {version_metrics, ARRAY_SIZE(version_metrics)},
+	};
+
+	metrics_write_flags(out, rows, n, min_live);
+	for (enum rows_of of = 0; of < OF_WORKERS; of++)
+		metrics_write_table(out, of, tables[of].metrics, tables[of].n, rows, n);
 	for (size_t i = 0; i < ARRAY_SIZE(worker_metrics); i++)
 		metrics_write_worker_metric(out, i, rows, n);
 	for (enum response_metric i = 0; i < RESPONSE_METRIC_MAX; i++)
 		metrics_write_responses(out, i, rows, n);
 }
 
-int metrics_print(FILE *out, struct json_object *services, struct error *err)
+int metrics_print(FILE *out, struct json_object *services, const struct min_live *min_live,
+                  struct error *err)
 {
 	size_t n = json_object_array_length(services);
 	_cleanup_free_ struct service_rows *rows = calloc(n + 1, sizeof(*rows));
@@ -413,7 +483,7 @@ int metrics_print(FILE *out, struct json_object *services, struct error *err)
 	for (size_t s = 0; r == 0 && s < n; s++)
 		r = metrics_fill_rows(&rows[s], json_object_array_get_idx(services, s));
 	if (r == 0)
-		metrics_write_all(out, rows, n);
+		metrics_write_all(out, rows, n, min_live);
 	for (size_t s = 0; rows && s < n; s++)
 		metrics_free_rows(&rows[s]);
 	return r < 0 ? error_set(err, r, "out of memory") : 0;

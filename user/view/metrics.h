@@ -7,7 +7,9 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "core/min_live.h"
 
 /* @services: an array of status views; a service that can't be read is as
- * list_view_add_unreadable() adds it. Returns 0 or -ENOMEM. */
-int metrics_print(FILE *out, struct json_object *services, struct error *err);
+ * list_view_add_unreadable() adds it. @min_live: of reuseportd_ready. Returns 0 or -ENOMEM. */
+int metrics_print(FILE *out, struct json_object *services, const struct min_live *min_live,
+                  struct error *err);

@@ -1,66 +1,60 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "view/ready_view.h"
 
-#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/json_build.h"
-#include "core/endpoint.h"
+#include "service/drain_mark.h"
 #include "service/observe.h"
 #include "service/service.h"
 #include "service/service_in_force.h"
-#include "service/service_supervisor.h"
 
-static void ready_view_count(struct ready_view *it, const struct rpd_schedule *s,
-                             const struct observed *observed)
+#define AGENT_REASON_MAX 128
+
+void ready_view_begin(struct ready_view *it, const struct min_live *min_live)
 {
-	unsigned int entries[RPD_VERSION_MAX] = {}, most = 0, live = 0;
-
-	it->wanted += s->n_slots;
-	for (unsigned int slot = 0; slot < observed->n_slots; slot++) {
-		const struct rpd_slot *in_ring = &s->slots[slot];
-
-		if (!observed->slots[slot].live || !in_ring->entries)
-			continue;
-		live++;
-		entries[in_ring->version] += in_ring->entries;
-		if (entries[in_ring->version] > entries[most])
-			most = in_ring->version;
-	}
-	it->live += live;
-	if (live)
-		memcpy(it->version, s->versions[most].label, sizeof(it->version));
+	*it = (struct ready_view){.min_live = *min_live, .draining_since = drain_mark_read(NULL)};
 }
 
-/* Returns 0 if the service is ready, or a negative errno with @err set. */
-static int ready_view_judge(const struct service *service, unsigned int live, struct error *err)
+void ready_view_note_fault(struct ready_view *it, const char *fault)
 {
-	const struct rpd_service *info = service->steer.service;
-	char text[ENDPOINT_TEXT_MAX], by[IN_FORCE_TEXT_MAX];
-	struct in_force found;
-	int lost;
-
-	service_in_force_read(service, &found);
-	lost = in_force_find_lost(&found);
-	if (lost >= 0)
-		return error_set(err, -EBUSY, "service '%s': %s selects the worker on %s",
-		                 service->pins.service, in_force_describe(&found, lost, by),
-		                 endpoint_format(&info->endpoints[lost], text, sizeof(text)));
-	if (!live)
-		return error_set(err, -EBUSY, "service '%s' has no worker for new connections",
-		                 service->pins.service);
-	if (service_is_run(service) && !service_supervisor_pid(service))
-		return error_set(err, -EBUSY, "the supervisor of service '%s' has died",
-		                 service->pins.service);
-	return 0;
+	if (!it->why[0])
+		snprintf(it->why, sizeof(it->why), "%s", fault);
 }
 
-void ready_view_add(const char *name, void *data)
+void ready_view_add(struct ready_view *it, const char *name, const struct service_ready *ready)
+{
+	const unsigned int needed = min_live_count(&it->min_live, ready->wanted);
+	const bool has_enough = ready->live >= needed;
+	char text[256];
+
+	it->services++;
+	it->live += ready->live;
+	it->wanted += ready->wanted;
+	memcpy(it->version, ready->version, sizeof(it->version));
+	if (ready->draining_since &&
+	    (!it->draining_since || ready->draining_since < it->draining_since))
+		it->draining_since = ready->draining_since;
+	if (!has_enough && !ready->live)
+		snprintf(text, sizeof(text), "service '%s' has no worker for new connections",
+		         name);
+	else if (!has_enough)
+		snprintf(text, sizeof(text),
+		         "service '%s' has %u of %u workers for new connections, and needs %u "
+		         "(--min-live)",
+		         name, ready->live, ready->wanted, needed);
+	if (ready->fault[0] || !has_enough)
+		ready_view_note_fault(it, ready->fault[0] ? ready->fault : text);
+}
+
+void ready_view_read(const char *name, void *data)
 {
 	_cleanup_observed_ struct observed observed = {};
 	_cleanup_service_ struct service service;
+	struct service_ready ready;
 	struct ready_view *it = data;
-	const unsigned int before = it->live;
+	struct in_force found;
 	struct error why;
 	int r;
 
@@ -70,33 +64,73 @@ void ready_view_add(const char *name, void *data)
 	it->busy |= r == SERVICE_LOCKED;
 	if (r == SERVICE_OPEN)
 		r = observe(&service, OBSERVE_KNOWN, &observed, &why);
-	if (r == 0) {
-		ready_view_count(it, steer_schedule(&service.steer), &observed);
-		r = ready_view_judge(&service, it->live - before, &why);
+	if (r != 0) {
+		it->services++;
+		ready_view_note_fault(it, why.text);
+		return;
 	}
-	if (r != 0 && it->ready == it->services)
-		it->why = why;
-	it->ready += r == 0;
-	it->services++;
+	service_in_force_read(&service, &found);
+	service_ready_read(&service, &observed, &found, &ready);
+	ready_view_add(it, name, &ready);
 }
 
-bool ready_view_is_ready(const struct ready_view *it)
+enum ready_state ready_view_state(const struct ready_view *it)
 {
-	return it->services && it->ready == it->services;
+	if (!it->services || it->why[0])
+		return READY_NOT;
+	return it->draining_since ? READY_DRAINING : READY_YES;
+}
+
+static const char *ready_view_reason(const struct ready_view *it)
+{
+	if (it->why[0])
+		return it->why;
+	return it->services ? "draining" : "there is no service";
 }
 
 struct json_object *ready_view_new(const struct ready_view *it)
 {
 	struct json_object *view = json_build_new_object();
-	const bool ready = ready_view_is_ready(it);
+	const bool ready = ready_view_state(it) == READY_YES;
 
 	json_build_flag(view, "ready", ready);
-	json_build_text(view, "reason",
-	                ready          ? NULL
-	                : it->services ? it->why.text
-	                               : "there is no service");
+	json_build_text(view, "reason", ready ? NULL : ready_view_reason(it));
 	json_build_number(view, "live", it->live);
 	json_build_number(view, "wanted", it->wanted);
 	json_build_text(view, "version", it->services == 1 && it->version[0] ? it->version : NULL);
+	if (it->draining_since)
+		json_build_time(view, "draining_since", it->draining_since);
+	else
+		json_build_value(view, "draining_since", NULL);
 	return view;
+}
+
+/* HAProxy logs the text: it gets one line of plain characters. */
+static void ready_view_copy_reason(const char *reason, char ret[AGENT_REASON_MAX])
+{
+	size_t n = 0;
+
+	for (; reason[n] && reason[n] != '\n' && n < AGENT_REASON_MAX - 1; n++)
+		ret[n] = reason[n] >= ' ' && reason[n] <= '~' ? reason[n] : '?';
+	ret[n] = '\0';
+}
+
+const char *ready_view_format_agent(const struct ready_view *it, char *buf, size_t size)
+{
+	char reason[AGENT_REASON_MAX];
+
+	switch (ready_view_state(it)) {
+	case READY_YES:
+		snprintf(buf, size, "ready up %u%%\n",
+		         (100 * it->live + it->wanted - 1) / it->wanted);
+		break;
+	case READY_DRAINING:
+		snprintf(buf, size, "drain\n");
+		break;
+	case READY_NOT:
+		ready_view_copy_reason(ready_view_reason(it), reason);
+		snprintf(buf, size, "down#%s\n", reason);
+		break;
+	}
+	return buf;
 }

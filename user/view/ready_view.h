@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Whether services can take connections, for load balancers. A service is ready if the steering
- * program is in force on all its endpoints, if at least one worker listens and is in the ring, and,
- * for a service of `run`, if its supervisor lives.
+ * program is in force on all its endpoints, if enough workers listen and are in the ring, and, for
+ * a service of `run`, if its supervisor lives; and if neither it nor the host is draining.
  */
 #pragma once
 
@@ -10,24 +10,45 @@
 #include <stdbool.h>
 
 #include "base/error.h"
-#include <reuseportd/abi.h>
+#include "core/min_live.h"
+#include "service/service_ready.h"
+
+enum ready_state {
+	READY_NOT, /* not all of the services can take connections, or there is none */
+	READY_DRAINING,
+	READY_YES,
+};
 
 /* Of several services: ready if each of them is. */
 struct ready_view {
-	unsigned int services, ready; /* how many there are, and how many of them are ready */
-	unsigned int live, wanted;    /* live: the workers that listen and are in the ring */
-	char version[RPD_LABEL_MAX];  /* with the largest share of the last service */
-	struct error why;             /* of the first service that is not ready */
-	bool none, busy;              /* a service does not exist; its lock is busy */
+	struct min_live min_live;
+	unsigned int services;
+	unsigned int live, wanted;   /* of struct service_ready, of all services together */
+	char version[RPD_LABEL_MAX]; /* of the last service */
+	int64_t draining_since;      /* CLOCK_REALTIME, ns; 0 = none of them is draining */
+	char why[ERROR_TEXT_MAX];    /* the first reason why it can't take connections; "" = none */
+	bool none, busy;             /* a service does not exist; its lock is busy */
 };
 
-/* Adds service @name to @data, a struct ready_view, which is all zero at first. One that can't be
- * read is not ready. A function for service_each(). */
-void ready_view_add(const char *name, void *data);
+/* Without a service as yet. */
+void ready_view_begin(struct ready_view *it, const struct min_live *min_live);
 
-/* Whether there is a service, and each one is ready. */
-bool ready_view_is_ready(const struct ready_view *it);
+/* Adds a service. */
+void ready_view_add(struct ready_view *it, const char *name, const struct service_ready *ready);
 
-/* {ready, reason, live, wanted, version}: reason is null if it is ready, and version if there are
- * several services. The caller owns it (json_object_put()). */
+/* Why the host can't take connections, whatever its services are; the first such reason counts. */
+void ready_view_note_fault(struct ready_view *it, const char *fault);
+
+/* Reads service @name and adds it to @data, a struct ready_view. One that can't be read can't take
+ * connections. A function for service_each(). */
+void ready_view_read(const char *name, void *data);
+
+enum ready_state ready_view_state(const struct ready_view *it);
+
+/* {ready, reason, live, wanted, version, draining_since}: reason is null if it is ready, and
+ * version if there are several services. The caller owns it (json_object_put()). */
 struct json_object *ready_view_new(const struct ready_view *it);
+
+/* The answer of an agent of HAProxy, which ends with a line break: "ready up 75%", "drain" or
+ * "down#REASON". Returns @buf. */
+const char *ready_view_format_agent(const struct ready_view *it, char *buf, size_t size);

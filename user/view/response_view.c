@@ -58,27 +58,17 @@ void response_view_add(struct json_object *to, const struct worker_responses *it
 	response_view_add_count(to, &it->count, full);
 }
 
-void response_view_add_versions(struct json_object *to, const struct service_stats *stats,
-                                bool full)
+void response_view_add_version(struct json_object *to, const struct response_count *count,
+                               bool full)
 {
-	struct json_object *versions;
-
-	if (!stats->responses) {
-		json_build_value(to, "versions", NULL);
+	if (!count) {
+		json_build_value(to, "responses", NULL);
+		json_build_value(to, "unanswered", NULL);
+		json_build_value(to, "time_to_first_byte", NULL);
 		return;
 	}
-	versions = json_build_array(to, "versions");
-	for (size_t i = 0; i < stats->n_versions; i++) {
-		const struct version_responses *it = &stats->versions[i];
-		struct json_object *row;
-
-		/* Connections of an unknown worker are an exception. */
-		if (!it->label[0] && !response_count_final(&it->count))
-			continue;
-		row = json_build_row(versions);
-		json_build_text(row, "version", it->label[0] ? it->label : NULL);
-		response_view_add_count(row, &it->count, full);
-	}
+	response_view_add_count(to, count, full);
+	json_build_number(to, "unanswered", (int64_t)count->unanswered);
 }
 
 /* Makes a row of the table from a worker or a version. */
@@ -113,15 +103,14 @@ static void response_view_add_row(struct json_object *rows, struct json_object *
 		.title = "P99/MS", .key = "p99_ms"                                                 \
 	}
 
-static void response_view_print_rows(FILE *out, struct json_object *of,
-                                     const struct table_column *columns, size_t n)
+/* A row for each worker or version whose responses are counted. */
+static struct json_object *response_view_list(struct json_object *of)
 {
 	struct json_object *rows = json_build_new_array();
 
 	for (size_t i = 0; i < json_object_array_length(of); i++)
 		response_view_add_row(rows, json_object_array_get_idx(of, i));
-	table_print(out, rows, columns, n);
-	json_object_put(rows);
+	return rows;
 }
 
 void response_view_print(FILE *out, struct json_object *status)
@@ -136,15 +125,17 @@ void response_view_print(FILE *out, struct json_object *status)
 	        {.title = "VERSION", .key = "version"},
 	        COUNT_COLUMNS,
 	};
-	struct json_object *versions = json_read_value(status, "versions");
+	struct json_object *workers = response_view_list(json_read_value(status, "workers"));
+	struct json_object *versions = response_view_list(json_read_value(status, "versions"));
 
-	if (!versions)
-		return;
-	fputs("\nHTTP responses\n", out);
-	response_view_print_rows(out, json_read_value(status, "workers"), of_workers,
-	                         ARRAY_SIZE(of_workers));
-	if (json_object_array_length(versions) < 2)
-		return;
-	fputc('\n', out);
-	response_view_print_rows(out, versions, of_versions, ARRAY_SIZE(of_versions));
+	if (json_object_array_length(versions) > 0) {
+		fputs("\nHTTP responses\n", out);
+		table_print(out, workers, of_workers, ARRAY_SIZE(of_workers));
+	}
+	if (json_object_array_length(versions) > 1) {
+		fputc('\n', out);
+		table_print(out, versions, of_versions, ARRAY_SIZE(of_versions));
+	}
+	json_object_put(workers);
+	json_object_put(versions);
 }

@@ -12,10 +12,9 @@
  * NULL = not counted, then they are null. @full: with the histogram. */
 void response_view_add(struct json_object *to, const struct worker_responses *it, bool full);
 
-/* Adds the array `versions`: the same members of each version, but no rate. Null if responses are
- * not counted. */
-void response_view_add_versions(struct json_object *to, const struct service_stats *stats,
-                                bool full);
+/* Adds those of a version: no rate, but `unanswered`. @count: NULL = not counted. */
+void response_view_add_version(struct json_object *to, const struct response_count *count,
+                               bool full);
 
 /* Prints the responses of a status view, if they are counted: a table of the workers, and one of
  * the versions if there are several. */

@@ -10,6 +10,7 @@
 #include "base/json_build.h"
 #include "base/json_read.h"
 #include "base/memory.h"
+#include "core/deployment_outcome.h"
 #include "core/endpoint.h"
 #include "core/policy.h"
 #include "kern/steer_counters.h"
@@ -20,7 +21,9 @@
 #include "view/deployment_view.h"
 #include "view/foreign_view.h"
 #include "view/former_view.h"
+#include "view/ready_view.h"
 #include "view/response_view.h"
+#include "view/version_view.h"
 #include "view/wrap.h"
 
 #define NOT_COUNTED "Connections are not counted: "
@@ -107,16 +110,45 @@ static void status_view_add_supervisor(struct json_object *to, const struct serv
 		json_build_known(to, "supervisor_pid", supervisor, supervisor);
 }
 
+/* How many deployments have ended, by outcome. @state: what the supervisor keeps of the last one;
+ * NULL: there was none. */
+static void status_view_add_ended(struct json_object *to, struct json_object *state)
+{
+	struct json_object *view = json_build_object(to, "deployments_ended");
+	struct json_object *ended = json_read_value(state, "ended");
+
+	for (enum deployment_outcome_kind i = DEPLOYMENT_PROMOTED; i < DEPLOYMENT_OUTCOME_MAX; i++)
+		json_build_number(view, deployment_outcome_name(i),
+		                  json_read_number(ended, deployment_outcome_name(i)));
+}
+
+/* As /ready answers if one worker is enough. */
+static void status_view_add_readiness(struct json_object *to, const struct service *service,
+                                      const struct observed *observed, const struct in_force *found)
+{
+	const struct min_live one = {};
+	struct service_ready ready;
+	struct ready_view view;
+
+	service_ready_read(service, observed, found, &ready);
+	ready_view_begin(&view, &one);
+	ready_view_add(&view, service->pins.service, &ready);
+	json_build_value(to, "readiness", ready_view_new(&view));
+}
+
 /* The deployment that is under way, or the last one, while it can be rolled back at once. */
 static void status_view_add_deployment(struct json_object *to, const struct service *service)
 {
-	struct json_object *deployment;
+	struct json_object *deployment = NULL;
 	struct error ignored;
 
 	if (!service_is_run(service) ||
-	    deployment_file_read(service->pins.service, &deployment, &ignored) != 0)
+	    deployment_file_read_whole(service->pins.service, &deployment, &ignored) < 0)
 		return;
-	if (deployment_view_is_current(deployment))
+	status_view_add_ended(to, json_read_value(deployment, "state"));
+	if (deployment)
+		json_object_object_del(deployment, "state");
+	if (deployment && deployment_view_is_current(deployment))
 		json_build_value(to, "deployment", deployment);
 	else
 		json_object_put(deployment);
@@ -150,11 +182,12 @@ int status_view_new(const struct service *service, const struct observed *observ
 	status_view_add_schedule(view, steer_schedule(&service->steer));
 	json_build_number(view, "attached_at", info->attached_at);
 	status_view_add_supervisor(view, service);
+	status_view_add_readiness(view, service, observed, &stats->in_force);
 	status_view_add_deployment(view, service);
 	json_build_known(view, "parked", service_is_run(service), observed->n_parked);
 	status_view_add_endpoints(view, service, &stats->in_force);
 	worker_view_add(view, service, observed, stats, counts, detail);
-	response_view_add_versions(view, stats, detail >= WORKER_VIEW_COUNTERS);
+	version_view_add(view, service, stats, detail >= WORKER_VIEW_COUNTERS);
 	status_view_add_totals(view, counts);
 	foreign_view_add(view, service, observed);
 	status_view_add_counting(view, stats);
@@ -219,6 +252,8 @@ static void status_view_print_head(FILE *out, struct json_object *view)
 	if (only)
 		fprintf(out, ", only version %s", only);
 	status_view_print_supervisor(out, view);
+	if (json_read_value(json_read_value(view, "readiness"), "draining_since"))
+		fputs(", draining: /ready answers 503", out);
 	fputs("\nendpoints", out);
 	if (json_object_array_length(endpoints) == 0)
 		fputs(" none yet", out);
@@ -227,7 +262,7 @@ static void status_view_print_head(FILE *out, struct json_object *view)
 		        json_read_text(json_object_array_get_idx(endpoints, i), "endpoint"));
 	fputc('\n', out);
 	if (json_read_value(view, "deployment"))
-		deployment_view_print_line(out, json_read_value(view, "deployment"));
+		deployment_view_print_wrapped(out, json_read_value(view, "deployment"));
 	status_view_print_lost(out, view);
 	fputc('\n', out);
 }

@@ -19,6 +19,7 @@ struct answer {
 	char service[RPD_LABEL_MAX];
 	int64_t seen, until; /* CLOCK_MONOTONIC, ns */
 	unsigned int status;
+	bool is_draining; /* of struct look */
 	struct MHD_Response *response;
 	struct json_object *events; /* all of them; NULL = the response is for each client */
 };

@@ -11,9 +11,14 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "web/http_clients.h"
+
+/* How long http_listener_await() waits. */
+#define AWAIT_TRIES    50
+#define AWAIT_PAUSE_NS 20000000
 
 static int http_listener_open_tcp(const struct rpd_endpoint *address)
 {
@@ -97,6 +102,19 @@ int http_listener_open(const struct http_address *address, const char *what, str
 		return error_set(err, fd, "can't serve %s on %s: %s", what,
 		                 http_address_format(address, text), strerror(-fd));
 	return TAKE_FD(fd);
+}
+
+/* The server of a supervisor or watcher that was killed may take a moment to end. */
+int http_listener_await(const struct http_address *address, const char *what, struct error *err)
+{
+	const struct timespec pause = {.tv_nsec = AWAIT_PAUSE_NS};
+	int r = http_listener_open(address, what, err);
+
+	for (int i = 0; r == -EADDRINUSE && i < AWAIT_TRIES; i++) {
+		nanosleep(&pause, NULL);
+		r = http_listener_open(address, what, err);
+	}
+	return r;
 }
 
 int http_listener_read(int fd, struct http_address *ret)

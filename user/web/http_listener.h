@@ -12,6 +12,9 @@
  */
 int http_listener_open(const struct http_address *address, const char *what, struct error *err);
 
+/* The same, but waits up to a second for a process that ends at the moment. */
+int http_listener_await(const struct http_address *address, const char *what, struct error *err);
+
 /* Reads the address of the listener @fd: an abstract Unix socket has a path that begins with "@".
  * Returns 0, or a negative errno if it is no listener for TCP or a Unix socket. */
 int http_listener_read(int fd, struct http_address *ret);

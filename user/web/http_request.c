@@ -41,7 +41,8 @@ static void http_request_look(struct http_server *server, const struct route *ro
 	/* Leaves the service's network namespace, so that this process does not keep it alive after
 	 * its workers have ended. */
 	netns_return(server->home, &ignored);
-	*answer = (struct answer){.route = route, .status = ret->status};
+	*answer = (struct answer){
+	        .route = route, .status = ret->status, .is_draining = ret->is_draining};
 	strcpy(answer->service, service);
 	if (route->kind == ROUTE_EVENTS && ret->status == MHD_HTTP_OK)
 		answer->events = TAKE_PTR(ret->json);
@@ -50,16 +51,19 @@ static void http_request_look(struct http_server *server, const struct route *ro
 }
 
 static enum MHD_Result http_request_send(struct MHD_Connection *connection,
-                                         const struct answer *answer, int64_t after)
+                                         const struct answer *answer,
+                                         const struct route_query *query)
 {
+	const unsigned int draining = query->draining && answer->is_draining ? query->draining : 0;
 	struct json_object *events;
 	struct MHD_Response *response;
 
 	if (answer->response)
-		return http.queue_response(connection, answer->status, answer->response);
+		return http.queue_response(connection, draining ? draining : answer->status,
+		                           answer->response);
 	if (!answer->events)
 		return MHD_NO;
-	events = event_view_after(answer->events, after, EVENTS_MAX);
+	events = event_view_after(answer->events, query->after, EVENTS_MAX);
 	response = http_response_new_json(events);
 	json_object_put(events);
 	return http_response_send(connection, answer->status, response);
@@ -68,7 +72,7 @@ static enum MHD_Result http_request_send(struct MHD_Connection *connection,
 static enum MHD_Result http_request_show(struct http_server *server,
                                          struct MHD_Connection *connection,
                                          const struct route *route, const char *service,
-                                         int64_t after)
+                                         const struct route_query *query)
 {
 	const struct answer *kept =
 	        answers_find(&server->answers, route, service, clock_ns(CLOCK_MONOTONIC));
@@ -78,11 +82,11 @@ static enum MHD_Result http_request_show(struct http_server *server,
 	enum MHD_Result r;
 
 	if (kept)
-		return http_request_send(connection, kept, after);
+		return http_request_send(connection, kept, query);
 	http_request_look(server, route, service, &answer, &look);
 	if (look.is_busy)
 		old = answers_find_old(&server->answers, route, service, clock_ns(CLOCK_MONOTONIC));
-	r = http_request_send(connection, old ? old : &answer, after);
+	r = http_request_send(connection, old ? old : &answer, query);
 	if (old || look.no_service)
 		answers_free_one(&answer);
 	else
@@ -101,15 +105,19 @@ static enum MHD_Result http_request_show_file(struct MHD_Connection *connection,
 	                          http_response_new_file(route->file, route->type, known));
 }
 
-/* Takes ?service=NAME and ?after=NUMBER, if the route has them. */
+static const char *http_request_argument(struct MHD_Connection *connection, const char *name)
+{
+	return http.lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+/* Takes what follows the path, if the route has it. */
 static enum MHD_Result http_request_take_query(struct http_server *server,
                                                struct MHD_Connection *connection,
                                                struct route_found *found)
 {
-	const char *service =
-	        http.lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "service");
-	const char *text = http.lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "after");
-	int64_t after = -1;
+	const char *service = http_request_argument(connection, "service");
+	struct route_query query = {.after = -1};
+	const char *why = NULL;
 	struct error err;
 
 	if (found->route->look == look_ready && service) {
@@ -118,10 +126,16 @@ static enum MHD_Result http_request_take_query(struct http_server *server,
 			                           NULL);
 		strcpy(found->service, service);
 	}
-	if (found->route->kind == ROUTE_EVENTS && route_parse_after(text, &after) < 0)
-		return http_request_refuse(connection, MHD_HTTP_BAD_REQUEST,
-		                           "`after` must be the seq of an event", NULL, NULL);
-	return http_request_show(server, connection, found->route, found->service, after);
+	if (found->route->look == look_ready &&
+	    route_parse_draining(http_request_argument(connection, "draining"), &query.draining) <
+	            0)
+		why = "`draining` must be 404";
+	if (found->route->kind == ROUTE_EVENTS &&
+	    route_parse_after(http_request_argument(connection, "after"), &query.after) < 0)
+		why = "`after` must be the seq of an event";
+	if (why)
+		return http_request_refuse(connection, MHD_HTTP_BAD_REQUEST, why, NULL, NULL);
+	return http_request_show(server, connection, found->route, found->service, &query);
 }
 
 /* --- actions */

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -20,15 +19,12 @@
 #define CONNECTIONS (HTTP_CLIENTS_MAX + 32u)
 #define MEMORY      ((size_t)16 * 1024) /* of a connection, for the head of its request */
 
-/* How long http_server_await_bind() waits for a server that ends. */
-#define BIND_TRIES    50
-#define BIND_PAUSE_NS 20000000
-
 void http_server_init(struct http_server *server, const struct http_settings *settings)
 {
 	*server = (struct http_server){
 	        .settings = settings, .listener = -1, .home = -1, .lifeline = -1};
 	actions_init(&server->actions);
+	agent_init(&server->agent);
 }
 
 void http_server_stop(struct http_server *server)
@@ -36,6 +32,7 @@ void http_server_stop(struct http_server *server)
 	const bool is_bound = server->daemon || server->listener >= 0;
 
 	actions_stop(&server->actions);
+	agent_stop(&server->agent);
 	answers_free(&server->answers);
 	if (server->daemon) {
 		http.run(server->daemon);         /* sends what actions_stop() has answered */
@@ -51,7 +48,10 @@ void http_server_stop(struct http_server *server)
 
 /* --- the listener */
 
-int http_server_bind(struct http_server *server, struct error *err)
+static int http_server_bind_by(struct http_server *server,
+                               int (*open)(const struct http_address *address, const char *what,
+                                           struct error *err),
+                               struct error *err)
 {
 	int r = server->home < 0 ? netns_open_current(&server->home, err)
 	                         : netns_return(server->home, err);
@@ -59,24 +59,21 @@ int http_server_bind(struct http_server *server, struct error *err)
 	if (r == 0 && server->listener >= 0)
 		return 0;
 	if (r == 0)
-		r = http_listener_open(&server->settings->address, server->settings->what, err);
+		r = open(&server->settings->address, server->settings->what, err);
 	if (r < 0)
 		return r;
 	server->listener = r;
 	return 0;
 }
 
-/* The server of a supervisor or watcher that was killed may take a moment to end. */
+int http_server_bind(struct http_server *server, struct error *err)
+{
+	return http_server_bind_by(server, http_listener_open, err);
+}
+
 int http_server_await_bind(struct http_server *server, struct error *err)
 {
-	const struct timespec pause = {.tv_nsec = BIND_PAUSE_NS};
-	int r = http_server_bind(server, err);
-
-	for (int i = 0; r == -EADDRINUSE && i < BIND_TRIES; i++) {
-		nanosleep(&pause, NULL);
-		r = http_server_bind(server, err);
-	}
-	return r;
+	return http_server_bind_by(server, http_listener_await, err);
 }
 
 int http_server_inherit(struct http_server *server, struct error *err)
@@ -182,9 +179,9 @@ static int http_server_start(struct http_server *server, struct error *err)
 static int http_server_find_timeout(struct http_server *server)
 {
 	const int64_t now = clock_ns(CLOCK_MONOTONIC);
-	const int64_t times[] = {http_clients_expire(&server->clients, now),
-	                         answers_expire(&server->answers, now),
-	                         actions_expire(&server->actions, now)};
+	const int64_t times[] = {
+	        http_clients_expire(&server->clients, now), answers_expire(&server->answers, now),
+	        actions_expire(&server->actions, now), agent_expire(&server->agent, now)};
 	int64_t next = INT64_MAX, left = -1;
 	MHD_UNSIGNED_LONG_LONG ms;
 
@@ -206,12 +203,15 @@ static int http_server_run(struct http_server *server, int signals, struct error
 	        {.fd = signals, .events = POLLIN},
 	        {.fd = server->lifeline, .events = POLLIN},
 	        {.fd = server->actions.socket, .events = POLLIN},
+	        {.fd = server->agent.epoll, .events = POLLIN},
 	};
 
 	while (!fds[1].revents && !fds[2].revents) {
 		if (fds[3].revents && !actions_read(&server->actions))
 			return error_set(err, -EPIPE,
 			                 "the process that carries out actions has ended");
+		if (fds[4].revents)
+			agent_handle(&server->agent, &server->settings->look, server->home);
 		http.run(server->daemon);
 		poll(fds, ARRAY_SIZE(fds), http_server_find_timeout(server));
 	}
@@ -238,6 +238,8 @@ int http_server_serve(struct http_server *server, void (*ready)(const void *data
 	if (signals < 0)
 		return error_set(err, -errno, "can't wait for signals: %s", strerror(errno));
 	r = http_server_start(server, err);
+	if (r == 0 && server->settings->agent.family)
+		r = agent_start(&server->agent, &server->settings->agent, err);
 	if (r == 0)
 		r = privileges_drop(err);
 	if (r < 0)

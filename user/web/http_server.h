@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "web/actions.h"
+#include "web/agent.h"
 #include "web/answers.h"
 #include "web/guard.h"
 #include "web/http_clients.h"
@@ -18,9 +19,10 @@ struct http_settings {
 	const char *what; /* is served, for messages */
 	const struct route *routes;
 	struct look_settings look;
-	const char *host;         /* a name in the header Host that is allowed; NULL = none */
-	struct guard_token token; /* "" = none */
-	action_function *act;     /* NULL = there are no actions */
+	const char *host;          /* a name in the header Host that is allowed; NULL = none */
+	struct guard_token token;  /* "" = none */
+	action_function *act;      /* NULL = there are no actions */
+	struct rpd_endpoint agent; /* of agent checks; family 0 = none are answered */
 };
 
 struct http_server {
@@ -33,6 +35,7 @@ struct http_server {
 	struct http_clients clients;
 	struct answers answers;
 	struct actions actions;
+	struct agent agent;
 };
 
 #define _cleanup_http_server_ __attribute__((cleanup(http_server_stop)))

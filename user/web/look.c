@@ -23,6 +23,9 @@
 #include "view/service_status.h"
 #include "view/status_view.h"
 
+/* Load balancers wait for an answer only briefly. */
+#define READY_PATIENCE_MS 50
+
 void look_free(struct look *look)
 {
 	free(look->text);
@@ -73,7 +76,8 @@ void look_metrics(const struct look_settings *settings, const char *service, str
 
 	if (r == 0) {
 		out = open_memstream(&ret->text, &ret->n);
-		r = out ? metrics_print(out, view, &err) : error_set(&err, -1, "out of memory");
+		r = out ? metrics_print(out, view, &settings->min_live, &err)
+		        : error_set(&err, -1, "out of memory");
 	}
 	if (out && fclose(out) != 0)
 		r = error_set(&err, -1, "out of memory");
@@ -195,23 +199,34 @@ void look_rollout(const struct look_settings *settings, const char *service, str
 
 /* --- for load balancers */
 
+int look_read_ready(const struct look_settings *settings, const char *service,
+                    struct ready_view *ret, struct error *err)
+{
+	const unsigned int patience = settings->patience_ms < READY_PATIENCE_MS
+	                                      ? settings->patience_ms
+	                                      : READY_PATIENCE_MS;
+
+	ready_view_begin(ret, &settings->min_live);
+	if (!service)
+		return service_each(ready_view_read, ret, patience, err);
+	pins_set_waiting(pins_never_wait, patience);
+	ready_view_read(service, ret);
+	return 0;
+}
+
 void look_ready(const struct look_settings *settings, const char *service, struct look *ret)
 {
-	struct ready_view it = {};
 	struct error err = {};
-	int r = 0;
+	struct ready_view it;
 
-	pins_set_waiting(pins_never_wait, settings->patience_ms);
-	if (service)
-		ready_view_add(service, &it);
-	else
-		r = service_each(ready_view_add, &it, settings->patience_ms, &err);
-	ret->status = ready_view_is_ready(&it) ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
+	if (look_read_ready(settings, service, &it, &err) < 0)
+		ready_view_note_fault(&it, err.text);
+	ret->status =
+	        ready_view_state(&it) == READY_YES ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
+	ret->is_draining = ready_view_state(&it) == READY_DRAINING;
 	ret->json = ready_view_new(&it);
 	ret->no_service = it.none;
 	ret->is_busy = it.busy;
-	if (r < 0)
-		look_set_error(ret, MHD_HTTP_SERVICE_UNAVAILABLE, err.text);
 }
 
 void look_live(const struct look_settings *settings, const char *service, struct look *ret)

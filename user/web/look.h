@@ -9,10 +9,13 @@
 #include <stdbool.h>
 
 #include "core/http_address.h"
+#include "core/min_live.h"
+#include "view/ready_view.h"
 
 struct look_settings {
-	const char *metrics_of; /* the service of /metrics; NULL = all */
-	bool admin;             /* there are actions */
+	const char *metrics_of;   /* the service of /metrics; NULL = all */
+	struct min_live min_live; /* of /ready, the agent and the metrics */
+	bool admin;               /* there are actions */
 	/* How long a look waits for the locks of all services that it opens. Meanwhile other
 	 * clients wait. */
 	unsigned int patience_ms;
@@ -26,6 +29,7 @@ struct look {
 	struct json_object *json; /* for json_object_put() */
 	bool no_service;          /* there is no service of this name */
 	bool is_busy;             /* its lock was not free in time */
+	bool is_draining;         /* of /ready: it is not ready only because it is draining */
 };
 
 /* @service: NULL = the path names none. Leaves the calling thread in the network namespace of a
@@ -44,6 +48,10 @@ look_function look_services, look_service, look_events, look_rollout;
 
 /* GET /ready?service=NAME; without a service: all services. GET /live */
 look_function look_ready, look_live;
+
+/* Reads what /ready answers. Returns 0, or a negative errno with @err set. */
+int look_read_ready(const struct look_settings *settings, const char *service,
+                    struct ready_view *ret, struct error *err);
 
 /* Frees what a look has made. */
 void look_free(struct look *look);

@@ -93,3 +93,11 @@ int route_parse_after(const char *value, int64_t *ret)
 	*ret = number;
 	return 0;
 }
+
+int route_parse_draining(const char *value, unsigned int *ret)
+{
+	if (value && strcmp(value, "404") != 0)
+		return -EINVAL;
+	*ret = value ? 404 : 0;
+	return 0;
+}

@@ -44,6 +44,17 @@ struct route_found {
 /* Finds the row of the path for the method; the path is as the client has sent it. */
 struct route_found route_find(const struct route *table, const char *method, const char *path);
 
+/* What may follow the path. */
+struct route_query {
+	int64_t after; /* ?after=NUMBER, -1 = there is none */
+	unsigned int
+	        draining; /* ?draining=404: the status of a service that is draining; 0 = 503 */
+};
+
 /* Reads the number of ?after=NUMBER. @value: NULL = there is none, which is -1. Returns 0 or
  * -EINVAL. */
 int route_parse_after(const char *value, int64_t *ret);
+
+/* Reads the status of ?draining=STATUS, which can only be 404. @value: NULL = there is none, which
+ * is 0. Returns 0 or -EINVAL. */
+int route_parse_draining(const char *value, unsigned int *ret);

@@ -187,6 +187,8 @@ static int web_process_spawn(struct web_process *process, int lifeline, struct e
 
 	n = web_process_add(argv, n, "--token-file", command->token_file);
 	n = web_process_add(argv, n, "--host", command->host);
+	n = web_process_add(argv, n, "--min-live", command->min_live);
+	n = web_process_add(argv, n, "--agent", command->agent);
 	if (command->admin)
 		argv[n++] = "--admin";
 	argv[n] = process->service;

@@ -18,7 +18,7 @@ struct web_process_command {
 	const char *name; /* "web" or "metrics" */
 	const char *what; /* is served, for messages */
 	struct http_address address;
-	const char *token_file, *host; /* NULL = none */
+	const char *token_file, *host, *min_live, *agent; /* NULL = none */
 	bool admin;
 };
 

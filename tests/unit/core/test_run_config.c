@@ -71,6 +71,8 @@ static void combinations(void **state)
 	        {{{"web", "0.0.0.0:9465"}, {"web-admin"}, {"web-token-file", "/etc/token"}}},
 	        {{{"web-admin"}}, "web: is missing"},
 	        {{{"web-host", "web.example"}}, "web: is missing"},
+	        {{{"web-agent", "127.0.0.1:9466"}}, "web: is missing"},
+	        {{{"web-min-live", "50%"}}},
 	        {{{"ready", "http:/"}}},
 	        {{{"ready", "http:health"}}, "ready: the path of http must begin with '/'"},
 	        {{{"ready", "http:"}}, "ready: the path of http must begin with '/'"},

@@ -67,6 +67,29 @@ static void whole(void **state)
 	       "resets  12 of 480  9 of 9100      2310      1000  bad\n");
 }
 
+/* Rows of more than 80 columns go on below their text, as do the lines that a worker has printed.
+ */
+static void long_rows(void **state)
+{
+	expect(deployment_view_print,
+	       deployment(
+	               "\"phase\": \"progressing\", \"gate\": \"step that comes into force next\","
+	               " \"reason\": \"slot 0: the new worker (pid 4711) ended (exit status 1);"
+	               " its last lines were:\\\\nError: no such module, or none that can be read"
+	               " by this one\\\\n  at main.js:1\\\\n\""),
+	       "web: canary from v1 to v2: step 1 of 3, asks the gate before the step that comes\n"
+	       "  into force next\n"
+	       "  share [##                                      ] 5.0 % (1 of 8 workers)\n"
+	       "  steps [5% 2m], 12.5% pause, 100%\n"
+	       "  why   slot 0: the new worker (pid 4711) ended (exit status 1); its last lines\n"
+	       "        were:\n"
+	       "        Error: no such module, or none that can be read by this one\n"
+	       "         at main.js:1\n"
+	       "\n"
+	       "SIGNAL  NEW        OLD        EVIDENCE  BAD FROM  VERDICT\n"
+	       "resets  12 of 480  9 of 9100      2310      1000  bad\n");
+}
+
 static void lines(void **state)
 {
 	expect(deployment_view_print_line, deployment("\"phase\": \"progressing\""),
@@ -80,6 +103,34 @@ static void lines(void **state)
 	       deployment("\"outcome\": \"aborted\", \"reason\": \"resets\""),
 	       "web: canary from v1 to v2: aborted: v2 has 5.0 % of new connections (1 of 8 "
 	       "workers); resets\n");
+}
+
+/* Which workers are held after the end. */
+static void held(void **state)
+{
+	static const struct {
+		const char *members, *wanted;
+	} rows[] = {
+	        {"\"outcome\": \"promoted\", \"held_until\": 4e9", "; the workers of v1 are held"},
+	        {"\"outcome\": \"rolled-back\", \"held_until\": 4e9",
+	         "; the workers of v1 are held"},
+	        {"\"outcome\": \"aborted\", \"held_until\": 4e9", "; the workers of v2 are held"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_free_ char *text =
+		        printed(deployment_view_print_line, deployment(rows[i].members));
+
+		assert_non_null(strstr(text, rows[i].wanted));
+	}
+}
+
+static void wrapped(void **state)
+{
+	expect(deployment_view_print_wrapped,
+	       deployment("\"phase\": \"paused\", \"reason\": \"asked by a person\""),
+	       "web: canary from v1 to v2: step 1 of 3: v2 has 5.0 % of new connections (1 of 8\n"
+	       "  workers), waits for `promote` or `abort`; asked by a person\n");
 }
 
 /* A line is printed for each change that a person wants to know, and for no other. */
@@ -112,11 +163,15 @@ static void history(void **state)
 
 	json_object_array_add(list, deployment("\"outcome\": \"promoted\", \"seconds\": 754.2"));
 	json_object_array_add(list, deployment("\"outcome\": \"aborted\", \"seconds\": 9.0, "
-	                                       "\"reason\": \"resets\""));
+	                                       "\"reason\": \"resets of so many connections that"
+	                                       " it takes more than one line of text to say"
+	                                       "\\\\nall of it\""));
 	text = printed(deployment_view_print_history, list);
 	assert_non_null(strstr(text, "12m 34s  canary    v1   v2   promoted\n"));
 	assert_non_null(strstr(text, "9s  canary    v1   v2   aborted\n"));
-	assert_non_null(strstr(text, "v2: resets\n"));
+	assert_non_null(strstr(text,
+	                       "v2: resets of so many connections that it takes more than "
+	                       "one line of text to\n  say\n  all of it\n"));
 	expect(deployment_view_print_history, json_object_new_array(),
 	       "no deployment has ended yet\n");
 }
@@ -124,9 +179,8 @@ static void history(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(whole),
-	        cmocka_unit_test(lines),
-	        cmocka_unit_test(news),
+	        cmocka_unit_test(whole),   cmocka_unit_test(long_rows), cmocka_unit_test(lines),
+	        cmocka_unit_test(held),    cmocka_unit_test(wrapped),   cmocka_unit_test(news),
 	        cmocka_unit_test(history),
 	};
 

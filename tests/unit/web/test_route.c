@@ -80,13 +80,24 @@ static void actions(void **state)
 	assert_int_equal(n, 0);
 }
 
+static void queries(void **state)
+{
+	static const char *const wrong[] = {"", "503", "4040", "404 ", "x"};
+	unsigned int status = 1;
+
+	assert_int_equal(route_parse_draining(NULL, &status), 0);
+	assert_int_equal(status, 0);
+	assert_int_equal(route_parse_draining("404", &status), 0);
+	assert_int_equal(status, 404);
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+		assert_true(route_parse_draining(wrong[i], &status) < 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(paths),
-	        cmocka_unit_test(no_paths),
-	        cmocka_unit_test(methods),
-	        cmocka_unit_test(actions),
+	        cmocka_unit_test(paths),   cmocka_unit_test(no_paths), cmocka_unit_test(methods),
+	        cmocka_unit_test(actions), cmocka_unit_test(queries),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

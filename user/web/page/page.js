@@ -365,8 +365,8 @@ const versions = new Table('versions', 'Shares of new connections', [
 	text('count', 'Workers', row => whole(row.workers)),
 	text('target', 'Target', row => percent(row.share_percent)),
 	text('got', 'Got', row => percent(row.got_percent)),
-	text('errors', '5xx', row => whole(row.errors)),
-	text('p99', 'p99 ms', row => tenths(row.p99)),
+	text('errors', '5xx', row => whole(row.responses?.['5xx'])),
+	text('p99', 'p99 ms', row => tenths(row.time_to_first_byte?.p99_ms)),
 ], row => row.version);
 
 const signals = new Table('signals', 'Evidence that the new version is worse', [
@@ -556,10 +556,12 @@ const tiles = ['Taking connections', 'New connections /s', 'Active', 'Queue', 'R
 });
 const totalLine = sparkline(tiles[1].value.parentElement);
 
+const countsHttp = s => s.versions.some(row => row.responses);
+
 function showTotals(s, total) {
 	const most = greatest(memory.total);
 	const texts = [`${whole(total.taking)} of ${whole(s.workers.length)}`, s.counting ? amount(total.rate, most) : NONE,
-		s.counting ? whole(total.active) : NONE, whole(total.queued), s.versions && amount(total.requests, total.requests)];
+		s.counting ? whole(total.active) : NONE, whole(total.queued), countsHttp(s) ? amount(total.requests, total.requests) : null];
 
 	tiles.forEach(({tile, value}, i) => {
 		show(tile, texts[i]);
@@ -575,23 +577,15 @@ const lanes = ['Target', 'Got'].map(title => {
 });
 
 function showVersions(s, sum) {
-	const all = new Map();
+	const got = new Map();
+	const rows = s.versions.filter(row => row.workers);
 
-	for (const w of s.workers) {
-		const row = all.get(w.version) ?? {version: w.version, workers: 0, share_percent: 0, got_percent: sum ? 0 : null};
-
-		row.workers++;
-		row.share_percent += w.share_percent;
-		if (sum)
-			row.got_percent += w.got_percent;
-		all.set(w.version, row);
-	}
-	for (const {version: name, responses, time_to_first_byte: times} of s.versions ?? [])
-		if (all.has(name))
-			Object.assign(all.get(name), {errors: responses['5xx'], p99: times.p99_ms});
-	const rows = [...all.values()].sort((a, b) => a.version.localeCompare(b.version, 'en', {numeric: true}));
-
-	versions.has('http', s.versions);
+	for (const w of s.workers)
+		got.set(w.version, (got.get(w.version) ?? 0) + w.got_percent);
+	for (const row of rows)
+		row.got_percent = sum ? got.get(row.version) : null;
+	rows.sort((a, b) => a.version.localeCompare(b.version, 'en', {numeric: true}));
+	versions.has('http', countsHttp(s));
 	versions.update(rows);
 	['share_percent', 'got_percent'].forEach((key, i) => fill(lanes[i], 'span', rows, (part, row) => {
 		const grow = String(+(row[key] ?? 0).toFixed(2));
@@ -610,7 +604,7 @@ function showWorkers(s) {
 	write(workers.caption, `${plural(s.workers.length, 'worker')}: `
 		+ [...n].sort((a, b) => b[1] - a[1]).map(([state, count]) => `${whole(count)} ${state}`).join(', ')
 		+ '. The lines show the last minute, all on one scale.');
-	workers.has('http', s.versions);
+	workers.has('http', countsHttp(s));
 	workers.has('run', s.run);
 	workers.has('acts', admin && token);
 	workers.update(s.workers);
@@ -621,7 +615,7 @@ function timeLeft(d) {
 	const left = d.step_ends_at - memory.time, held = d.held_until - memory.time;
 
 	if (d.outcome)
-		return held > 0 ? `; the ${d.outcome === 'promoted' ? 'old' : 'new'} workers are held for ${duration(held)} more`
+		return held > 0 ? `; the workers of ${/aborted|failed/.test(d.outcome) ? d.new : d.old} are held for ${duration(held)} more`
 			: '';
 	if (d.phase === 'paused')
 		return '; it waits for promote or abort';
