@@ -174,19 +174,35 @@ static void environment(void **state)
 	        "app 'web': env_other: the app has no such environment; only env is used");
 }
 
-/* Options that are reported and left out, or refused. */
-static void reported_options(void **state)
+struct reported {
+	const char *members, *said;
+};
+
+/* Each of the members is reported, once. */
+static void expect_reported(const struct reported *cases, size_t n, unsigned int n_errors)
 {
-	static const struct {
-		const char *members, *said;
-		bool error;
-	} cases[] = {
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_load_result_ struct load_result loaded;
+		char text[512];
+
+		snprintf(text, sizeof(text), "[{\"name\": \"x\", \"script\": \"app.js\", %s}]",
+		         cases[i].members);
+		pm2_bed_load(text, NULL, NULL, &loaded);
+		if (loaded.problems.n != 1 || loaded.problems.n_errors != n_errors ||
+		    !strstr(loaded.problems.list[0].text, cases[i].said) ||
+		    strncmp(loaded.problems.list[0].text, "app 'x': ", 9) != 0)
+			fail_msg("%s: %zu problems, %s", cases[i].members, loaded.problems.n,
+			         loaded.problems.n ? loaded.problems.list[0].text : "");
+	}
+}
+
+static void ignored_options(void **state)
+{
+	static const struct reported cases[] = {
 	        {"\"watch\": true", "watch: ignored: files are not watched"},
 	        {"\"ignore_watch\": [\"x\"]", "ignore_watch: ignored"},
 	        {"\"namespace\": \"x\"", "namespace: services have no namespaces"},
 	        {"\"namespace\": \"default\", \"time\": 1", "time: ignored"},
-	        {"\"stop_exit_codes\": [0, \"x\"]", "stop_exit_codes: '0,x' is not a list", true},
-	        {"\"stop_exit_codes\": {}", "stop_exit_codes: '?' is not a list", true},
 	        {"\"treekill\": false", "treekill: ignored"},
 	        {"\"filter_env\": [\"A\"]", "filter_env: ignored"},
 	        {"\"time\": true", "time: ignored"},
@@ -210,53 +226,48 @@ static void reported_options(void **state)
 	         "can't start 'node': no such program in PATH (/none)"},
 	        {"\"interpreter\": \"node@18\"",
 	         "nvm is not supported: the node in PATH is used instead of node@18"},
-	        {"\"instances\": \"many\"", "instances: 'many' is neither a number from 1 to",
-	         true},
-	        {"\"instances\": 1e5", "instances: '100000' is neither a number from", true},
-	        {"\"exec_mode\": \"x\"", "exec_mode: the value is neither", true},
-	        {"\"kill_timeout\": \"soon\"", "kill_timeout: 'soon' is not a time", true},
-	        {"\"kill_timeout\": -5", "kill_timeout: '-5ms' is not a time", true},
-	        {"\"kill_timeout\": [1]", "kill_timeout: the value is neither text", true},
-	        {"\"max_memory_restart\": \"x\"", "max_memory_restart: 'x' is not a size", true},
 	        {"\"cron_restart\": \"*/10 5 4 * * *\"",
 	         "cron_restart: seconds are not supported: '5 4 * * *'"},
-	        {"\"cron_restart\": \"0 60 4 * * *\"", "cron_restart: '60' is not a valid minute",
-	         true},
-	        {"\"cron_restart\": \"1 2 3 4 5 6 7\"",
-	         "cron_restart: '1 2 3 4 5 6 7' is not a cron", true},
-	        {"\"max_restarts\": -1", "max_restarts: '-1' is not a number from 1 to", true},
-	        {"\"cron_restart\": \"x\"", "cron_restart: 'x' is not a cron", true},
-	        {"\"exp_backoff_restart_delay\": \"x\"", "the value is not a number of milli",
-	         true},
-	        {"\"env\": 3", "env: the value is not an object", true},
-	        {"\"autorestart\": \"false\"", "autorestart: the value is neither true nor", true},
-	        {"\"autostart\": \"false\"", "autostart: the value is neither true nor", true},
-	        {"\"merge_logs\": 0", "merge_logs: the value is neither true nor", true},
-	        {"\"wait_ready\": \"no\"", "wait_ready: the value is neither true nor", true},
-	        {"\"env\": {\"A=\": 3}", "env: 'A=' is not a name for a variable", true},
-	        {"\"args\": {}", "args: the value is neither text nor an array", true},
 	        {"\"max-restarts\": 1", "there is no such option; did you mean 'max_restarts'?"},
 	        {"\"drain-timeout\": 1", "did you mean 'drain_timeout'?"},
-	        {"\"args\": [[1]]", "args: an element of the array is not text", true},
-	        {"\"cwd\": \"nowhere\"", "cwd: there is no folder 'nowhere'", true},
-	        {"\"uid\": \"nosuch\"", "user: there is no user 'nosuch'", true},
-	        {"\"group\": \"nosuch\"", "group: there is no group 'nosuch'", true},
-	        {"\"script\": \"no.js\"", "script: there is no 'no.js'", true},
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		_cleanup_load_result_ struct load_result loaded;
-		char text[512];
+	expect_reported(cases, ARRAY_SIZE(cases), 0);
+}
 
-		snprintf(text, sizeof(text), "[{\"name\": \"x\", \"script\": \"app.js\", %s}]",
-		         cases[i].members);
-		pm2_bed_load(text, NULL, NULL, &loaded);
-		if (loaded.problems.n != 1 || loaded.problems.n_errors != cases[i].error ||
-		    !strstr(loaded.problems.list[0].text, cases[i].said) ||
-		    strncmp(loaded.problems.list[0].text, "app 'x': ", 9) != 0)
-			fail_msg("%s: %zu problems, %s", cases[i].members, loaded.problems.n,
-			         loaded.problems.n ? loaded.problems.list[0].text : "");
-	}
+static void refused_options(void **state)
+{
+	static const struct reported cases[] = {
+	        {"\"stop_exit_codes\": [0, \"x\"]", "stop_exit_codes: '0,x' is not a list"},
+	        {"\"stop_exit_codes\": {}", "stop_exit_codes: '?' is not a list"},
+	        {"\"instances\": \"many\"", "instances: 'many' is neither a number from 1 to"},
+	        {"\"instances\": 1e5", "instances: '100000' is neither a number from"},
+	        {"\"exec_mode\": \"x\"", "exec_mode: the value is neither"},
+	        {"\"kill_timeout\": \"soon\"", "kill_timeout: 'soon' is not a time"},
+	        {"\"kill_timeout\": -5", "kill_timeout: '-5ms' is not a time"},
+	        {"\"kill_timeout\": [1]", "kill_timeout: the value is neither text"},
+	        {"\"max_memory_restart\": \"x\"", "max_memory_restart: 'x' is not a size"},
+	        {"\"cron_restart\": \"0 60 4 * * *\"", "cron_restart: '60' is not a valid minute"},
+	        {"\"cron_restart\": \"1 2 3 4 5 6 7\"",
+	         "cron_restart: '1 2 3 4 5 6 7' is not a cron"},
+	        {"\"max_restarts\": -1", "max_restarts: '-1' is not a number from 1 to"},
+	        {"\"cron_restart\": \"x\"", "cron_restart: 'x' is not a cron"},
+	        {"\"exp_backoff_restart_delay\": \"x\"", "the value is not a number of milli"},
+	        {"\"env\": 3", "env: the value is not an object"},
+	        {"\"autorestart\": \"false\"", "autorestart: the value is neither true nor"},
+	        {"\"autostart\": \"false\"", "autostart: the value is neither true nor"},
+	        {"\"merge_logs\": 0", "merge_logs: the value is neither true nor"},
+	        {"\"wait_ready\": \"no\"", "wait_ready: the value is neither true nor"},
+	        {"\"env\": {\"A=\": 3}", "env: 'A=' is not a name for a variable"},
+	        {"\"args\": {}", "args: the value is neither text nor an array"},
+	        {"\"args\": [[1]]", "args: an element of the array is not text"},
+	        {"\"cwd\": \"nowhere\"", "cwd: there is no folder 'nowhere'"},
+	        {"\"uid\": \"nosuch\"", "user: there is no user 'nosuch'"},
+	        {"\"group\": \"nosuch\"", "group: there is no group 'nosuch'"},
+	        {"\"script\": \"no.js\"", "script: there is no 'no.js'"},
+	};
+
+	expect_reported(cases, ARRAY_SIZE(cases), 1);
 }
 
 static void env_files(void **state)
@@ -473,13 +484,14 @@ static void without_node(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(defaults),          cmocka_unit_test(all_options),
-	        cmocka_unit_test(instances),         cmocka_unit_test(single_options),
-	        cmocka_unit_test(environment),       cmocka_unit_test(reported_options),
-	        cmocka_unit_test(selection_of_apps), cmocka_unit_test(wrong_files),
-	        cmocka_unit_test(javascript),        cmocka_unit_test(lenient_json),
-	        cmocka_unit_test(without_node),      cmocka_unit_test(numbers),
-	        cmocka_unit_test(lost_values),       cmocka_unit_test(env_files),
+	        cmocka_unit_test(defaults),        cmocka_unit_test(all_options),
+	        cmocka_unit_test(instances),       cmocka_unit_test(single_options),
+	        cmocka_unit_test(environment),     cmocka_unit_test(ignored_options),
+	        cmocka_unit_test(refused_options), cmocka_unit_test(selection_of_apps),
+	        cmocka_unit_test(wrong_files),     cmocka_unit_test(javascript),
+	        cmocka_unit_test(lenient_json),    cmocka_unit_test(without_node),
+	        cmocka_unit_test(numbers),         cmocka_unit_test(lost_values),
+	        cmocka_unit_test(env_files),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), pm2_bed_setup, files_teardown);
