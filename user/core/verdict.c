@@ -199,6 +199,16 @@ static bool verdict_is_above_limit(const struct verdict_state *state, enum verdi
 	       (double)step->bad * 1000 > (double)step->n * state->rules.max_error_rate;
 }
 
+/* Whether most samples of the new version are bad, and few of the old one. A look weighs all its
+ * bad events as one, so a short step may have too few looks for evidence of that. */
+static bool verdict_is_mostly_bad(const struct verdict_state *state, enum verdict_signal signal)
+{
+	const struct verdict_pair *step = &state->of[signal].step;
+
+	return !verdict_signal(signal)->immediate && step->new.bad * 2 > step->new.n &&
+	       step->old.bad * 4 < step->old.n;
+}
+
 /* What one signal has against a good step, though there is no evidence of it. */
 static bool verdict_find_flaw(struct verdict_state *state, enum verdict_signal signal)
 {
@@ -206,6 +216,8 @@ static bool verdict_find_flaw(struct verdict_state *state, enum verdict_signal s
 		verdict_say(state, VERDICT_INCONCLUSIVE, VERDICT_BECAUSE_UNSEEN, signal);
 	else if (verdict_is_above_limit(state, signal))
 		verdict_say(state, VERDICT_INCONCLUSIVE, VERDICT_BECAUSE_LIMIT, signal);
+	else if (verdict_is_mostly_bad(state, signal))
+		verdict_say(state, VERDICT_INCONCLUSIVE, VERDICT_BECAUSE_EVIDENCE, signal);
 	else
 		return false;
 	return true;

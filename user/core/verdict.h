@@ -98,7 +98,9 @@ enum verdict_reason {
 	VERDICT_BECAUSE_FEW_OLD,   /* ... of the old version: nothing to compare with */
 	VERDICT_BECAUSE_CHECK,     /* `check` has not found it good yet */
 	VERDICT_BECAUSE_IMMEDIATE, /* it happened */
-	VERDICT_BECAUSE_EVIDENCE,  /* against the old version: bad, or (inconclusive) suspicious */
+	/* Against the old version: bad, or (inconclusive) suspicious, or most of this step are bad.
+	 */
+	VERDICT_BECAUSE_EVIDENCE,
 	VERDICT_BECAUSE_LIMIT,  /* above max-error-rate: for sure, or (inconclusive) as counted */
 	VERDICT_BECAUSE_UNSEEN, /* the old version has it, the new version has none at all */
 	VERDICT_REASON_MAX,

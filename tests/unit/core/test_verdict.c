@@ -232,6 +232,19 @@ static void suspicion(void **context)
 }
 
 /* A step is good only after its check has found it good, in this step. */
+/* A step of two looks is too short for evidence, but is not good if all fails. */
+static void mostly_bad(void **context)
+{
+	verdict_step(&state, 500, &counts);
+	look_at(VERDICT_HTTP_5XX, 1, 60, 60, 60, 0);
+	add(VERDICT_HTTP_5XX, 60, 60, 60, 0);
+	expect(VERDICT_TIME_OVER, VERDICT_NOT_YET, VERDICT_BECAUSE_EVIDENCE, VERDICT_HTTP_5XX);
+	assert_true(evidence(VERDICT_HTTP_5XX) < VERDICT_SUSPICION);
+	expect(VERDICT_LATE, VERDICT_INCONCLUSIVE, VERDICT_BECAUSE_EVIDENCE, VERDICT_HTTP_5XX);
+	add(VERDICT_HTTP_5XX, 121, 0, 121, 0);
+	expect(VERDICT_LATE, VERDICT_GOOD, VERDICT_BECAUSE_GOOD, VERDICT_HTTP_5XX);
+}
+
 static void check(void **context)
 {
 	struct verdict_rules rules = verdict_bed_rules;
@@ -432,6 +445,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test_setup(threshold, begin),
 	        cmocka_unit_test_setup(sums_go_on, begin),
 	        cmocka_unit_test_setup(suspicion, begin),
+	        cmocka_unit_test_setup(mostly_bad, begin),
 	        cmocka_unit_test_setup(check, begin),
 	        cmocka_unit_test_setup(max_error_rate, begin),
 	        cmocka_unit_test_setup(somewhat_above_max_error_rate, begin),
