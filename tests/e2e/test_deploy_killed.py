@@ -93,7 +93,7 @@ class Two:
         self.stable = self.run.pids()
 
     def check_version(self, label, stop):
-        """All workers have the version, also one that is started anew."""
+        """All workers have the version, also one that is started later."""
         run = self.run
         killed = run.pids()[0]
         os.kill(killed, signal.SIGKILL)
