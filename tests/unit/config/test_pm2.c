@@ -174,6 +174,21 @@ static void environment(void **state)
 	        "app 'web': env_other: the app has no such environment; only env is used");
 }
 
+/* An app with these members has one problem. */
+static void expect_report(const char *members, const char *said, bool error)
+{
+	_cleanup_load_result_ struct load_result loaded;
+	char text[512];
+
+	snprintf(text, sizeof(text), "[{\"name\": \"x\", \"script\": \"app.js\", %s}]", members);
+	pm2_bed_load(text, NULL, NULL, &loaded);
+	if (loaded.problems.n != 1 || loaded.problems.n_errors != error ||
+	    !strstr(loaded.problems.list[0].text, said) ||
+	    strncmp(loaded.problems.list[0].text, "app 'x': ", 9) != 0)
+		fail_msg("%s: %zu problems, %s", members, loaded.problems.n,
+		         loaded.problems.n ? loaded.problems.list[0].text : "");
+}
+
 /* Options that are reported and left out, or refused. */
 static void reported_options(void **state)
 {
@@ -244,19 +259,8 @@ static void reported_options(void **state)
 	        {"\"script\": \"no.js\"", "script: there is no 'no.js'", true},
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		_cleanup_load_result_ struct load_result loaded;
-		char text[512];
-
-		snprintf(text, sizeof(text), "[{\"name\": \"x\", \"script\": \"app.js\", %s}]",
-		         cases[i].members);
-		pm2_bed_load(text, NULL, NULL, &loaded);
-		if (loaded.problems.n != 1 || loaded.problems.n_errors != cases[i].error ||
-		    !strstr(loaded.problems.list[0].text, cases[i].said) ||
-		    strncmp(loaded.problems.list[0].text, "app 'x': ", 9) != 0)
-			fail_msg("%s: %zu problems, %s", cases[i].members, loaded.problems.n,
-			         loaded.problems.n ? loaded.problems.list[0].text : "");
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		expect_report(cases[i].members, cases[i].said, cases[i].error);
 }
 
 static void env_files(void **state)
