@@ -39,9 +39,8 @@ struct {
 } exchanges SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, RESPONSE_ROWS_MAX);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RESPONSE_PLACES);
 	__type(key, __u32);
 	__type(value, struct rpd_responses);
 } responses SEC(".maps");
@@ -152,9 +151,18 @@ static __always_inline void http_track(struct bpf_sock *sk, struct http_exchange
 	}
 }
 
+/* The account's part of map "responses"; NULL if it has none. */
+static __always_inline struct rpd_responses *http_find_responses(__u32 account)
+{
+	const struct rpd_requests *row = bpf_map_lookup_elem(&requests, &account);
+	__u32 place = row ? row->place : 0;
+
+	return place ? bpf_map_lookup_elem(&responses, &place) : NULL;
+}
+
 static __always_inline void http_count(__u32 account, __u32 class, __u64 now, __u64 ns)
 {
-	struct rpd_responses *row = bpf_map_lookup_elem(&responses, &account);
+	struct rpd_responses *row = http_find_responses(account);
 	__u32 bucket;
 
 	HTTP_FORGET(class);

@@ -36,7 +36,7 @@ WORK_MS = 100
 LONG, SHORT = ("--rate", 9, "--keepalive", 20), ("--rate", 15)
 # Connections that the other hosts had at least while one was away.
 OTHERS = 20
-# A client whose packets are dropped gives up after this time.
+# The clients give up after this time without an answer.
 TIMEOUT_MS = 3000
 
 SERVICE = f"""
@@ -91,7 +91,7 @@ class Host:
         equal(self.run.wait(), 0, f"exit status of run on {self.name}")
 
     def id(self, version):
-        """With which its workers of the version answer."""
+        """The name that its workers of this version answer with."""
         return f"{version}.{self.name}"
 
     def start_command(self, *words):
@@ -138,7 +138,8 @@ class Director:
 
     def wait_weights(self, wanted):
         try:
-            wait_until(lambda: self.weights() == wanted, f"the weights of IPVS are {wanted}", interval=0.1)
+            wait_until(lambda: self.weights() == wanted, f"the weights of IPVS are {wanted}",
+                       interval=0.1)
         except Failure as failure:
             raise Failure(f"{failure}: {self.weights()}") from None
 
@@ -171,8 +172,13 @@ class Load:
             self.rows += read_log(load.log)
         self.rows.sort(key=lambda row: row.begin)
 
+    def wait_answer(self, worker):
+        """Waits until the worker has answered."""
+        wait_until(lambda: any(f" {worker} " in load.log.read_text() for load in self.running),
+                   f"{worker} answers", interval=0.1)
+
     def expect(self, lost):
-        """Checks whether connections have failed; returns how many ended in which way."""
+        """Checks whether connections have failed. Returns the number of each outcome."""
         found = collections.Counter(row.outcome for row in self.rows)
         text = f"{len(self.rows)} connections: " + ", ".join(
             f"{n} {outcome}" for outcome, n in found.most_common())
@@ -202,7 +208,7 @@ class Fleet:
     def wait_all(self):
         self.director.wait_weights({address: 1 for address in HOSTS})
 
-    def maintain(self, host, version, lame_duck):
+    def maintain(self, host, version, lame_duck, load):
         """As for a new kernel: all workers of the host end, and keepalived notices before the host
         is back."""
         host.command("drain-host", "--lame-duck", lame_duck, "--timeout", "1m")
@@ -211,6 +217,7 @@ class Fleet:
         host.start(version)
         host.command("resume-host")
         self.wait_all()
+        load.wait_answer(host.id(version))
 
     def remote_shell(self):
         """A program that runs a command on a host, as ssh does."""
@@ -238,7 +245,7 @@ def case_maintenance(fleet):
     """A drained host has no workers for a while."""
     host = fleet.hosts[0]
     with Load(fleet.bed, SHORT, LONG) as load:
-        fleet.maintain(host, "v3", LAME_DUCK)
+        fleet.maintain(host, "v3", LAME_DUCK, load)
     load.expect_away(host.id("v2"), host.id("v3"))
     return load.expect(lost=False)
 
@@ -246,7 +253,7 @@ def case_maintenance(fleet):
 def case_without_lame_duck(fleet):
     """The host is empty for a moment, and keepalived still sends connections to it."""
     with Load(fleet.bed, SHORT) as load:
-        fleet.maintain(fleet.hosts[1], "v3", 0)
+        fleet.maintain(fleet.hosts[1], "v3", 0, load)
     return load.expect(lost=True)
 
 
@@ -257,6 +264,8 @@ def case_without_inhibit_on_failure(fleet):
     fleet.director.start(without="inhibit_on_failure")
     with Load(fleet.bed, LONG) as load:
         host.command("drain-host", "--lame-duck", LAME_DUCK, "--timeout", "1s", status=3)
+        # The worker does not learn that its clients have given up.
+        host.command("drain-host", "--timeout", 0, "--close-remaining")
         host.command("resume-host")
         fleet.wait_all()
     return load.expect(lost=True)

@@ -55,10 +55,19 @@ static inline __u64 response_bucket_floor(__u32 bucket)
 }
 
 /*
- * Map "responses", by account (abi.h), and from RPD_ACCOUNT_MAX on the counts of versions that the
- * accounts had before: the responses of one generation of a slot. User space makes the rows.
- * Responses without a row are not counted.
+ * Rows, by account (abi.h), and from RPD_ACCOUNT_MAX on the counts of versions that the accounts
+ * had before: what is counted of one generation of a slot. A row has a part in map "requests", by
+ * its number, and a part in map "responses", at its place. Both are arrays, as a search in a hash
+ * takes longer than all that is done with the row.
  */
+#define RESPONSE_ROWS_MAX (RPD_ACCOUNT_MAX + RPD_VERSION_MAX)
+
+/*
+ * Map "responses" has memory for fewer rows than there are accounts, as a slot has most of its
+ * generations only when connections stay open through many changes of its worker. User space gives
+ * the places to rows. Responses without a place are not counted. Place 0 is none.
+ */
+#define RESPONSE_PLACES (1 + 2 * RPD_SLOT_MAX + 1 + RPD_VERSION_MAX)
 struct rpd_responses {
 	/* What each response changes comes first, in few cache lines. */
 	__u64 time_ns;                /* the sum of the times in times[] */
@@ -68,9 +77,10 @@ struct rpd_responses {
 	 * with HTTP/1. */
 	__u64 times[RESPONSE_BUCKETS];
 	char label[RPD_LABEL_MAX]; /* the version of the workers that have responded */
+	/* The row that this place was given to last, plus one; 0: to none yet. It is that row's as
+	 * long as the row says so, too. */
+	__u64 owner;
 };
-
-#define RESPONSE_ROWS_MAX (RPD_ACCOUNT_MAX + RPD_VERSION_MAX)
 
 /*
  * Requests that wait for their response, by the time when their last packet came: in ticks of 1.07
@@ -82,9 +92,8 @@ struct rpd_responses {
 #define RESPONSE_DUE_TICKS  8 /* of a row; a power of two, more than RESPONSE_LATE_TICKS */
 
 /*
- * Map "requests", by the same keys: what the programs change for a request, and again for its
- * response. An array, as a search in a hash takes longer than all that is done with the row. So a
- * row is counted in also before user space makes that of "responses", and begins again with it.
+ * What the programs change for a request, and again for its response. It is counted in also while
+ * the row has no place, and begins again when the row gets one.
  */
 struct rpd_requests {
 	__u64 asked; /* requests, and connections on which the client began with something else */
@@ -92,6 +101,8 @@ struct rpd_requests {
 	/* For each of the last ticks, the number of its requests that have had no response, in the
 	 * lower half; the tick is in the upper half. */
 	__u64 due[RESPONSE_DUE_TICKS];
+	__u32 place; /* of the row in map "responses" */
+	__u32 unused;
 };
 
 /* A request came in @tick, which is the present one. */
@@ -136,5 +147,5 @@ static inline __u32 response_due_move(struct rpd_requests *row, __u32 tick, __u3
 	return now;
 }
 
-_Static_assert(sizeof(struct rpd_responses) == 32 + 40 + 8 * (6 + 1 + 208), "ABI");
-_Static_assert(sizeof(struct rpd_requests) == 8 * (2 + 8), "ABI");
+_Static_assert(sizeof(struct rpd_responses) == 32 + 40 + 8 * (6 + 1 + 208 + 1), "ABI");
+_Static_assert(sizeof(struct rpd_requests) == 8 * (2 + 8 + 1), "ABI");

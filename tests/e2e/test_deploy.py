@@ -172,6 +172,8 @@ def test_refusals(bed):
         result = (bed.reuseportd(*words, status=1) if words[0] in ("canary", "weight", "switch", "label")
                   else run.command_line(words[0], *args, status=1))
         check("deployment of 'v2'" in result.err, f"{words}: {result}")
+    text = run.command_line("rollback", "--to", "v9", status=1).err
+    check("can only go back to 'v1'" in text, text)
     equal(run.pids(), now, "workers after the refusals")
     run.deploy("--supersede", "--steps", "100% 1m", status=2)
     run.deploy("--supersede", "--label", "v1", command=worker_command(bed, "--work", "1"), status=1)

@@ -111,7 +111,7 @@ class Two:
         equal(len(set(ids)), len(ids), f"deployments of {ids}")
 
 
-@timeout(240, full=1200)
+@timeout(240, full=3600)
 def test_begin(bed):
     """The supervisor is killed while a deployment begins: the next one does not take the workers that
     the last deployment holds for those of this one, and goes back to the version that is stable.
@@ -145,7 +145,7 @@ def test_begin(bed):
     note(f"killed at {len(stops)} stops")
 
 
-@timeout(240, full=1200)
+@timeout(240, full=3600)
 @cases("promote", "rollback")
 def test_end(bed, case):
     """The supervisor is killed while a deployment ends, or is rolled back after that: the next one

@@ -9,6 +9,7 @@ from harness.checks import cases, check, equal, wait_until
 from harness.network import PORT
 from harness.process import FullPipe
 from runs import PYTHON, Run, script, worker_command
+import webs
 
 
 class Inbox:
@@ -115,27 +116,48 @@ def test_program_comes_later(bed):
 
 @cases("done", "failed")
 def test_job_beside_a_server(bed, case):
-    """With no-restart a job that has ended is over, while another service of its file still runs: a
-    reload doesn't run it again, and doesn't fail because of it. SIGUSR2 starts it, like each service of
-    the file that does not run."""
+    """With no-restart a job that has ended is done, while another service of its file still runs:
+    neither a reload of all services runs it again, nor SIGUSR2, nor the next supervisor. A command
+    for this service does."""
     config = bed.dir / "both.conf"
     count = bed.dir / "count"
     job = script(bed, "job.sh", f"echo run >>{count}; sleep 0.2; exit {1 if case == 'failed' else 0}")
     config.write_text(f"[service job]\ncommand = sh {job}\nworkers = 1\nno-restart\n"
                       "ready = alive:0.1\n[service two]\nworkers = 1\nsettle = 0\ncommand = "
                       + " ".join(map(str, worker_command(bed))) + "\n")
-    process = bed.start(bed.binary("reuseportd"), "run", config, name="run")
-    process.wait_output("job: stopped")
+
+    def start():
+        return bed.start(bed.binary("reuseportd"), "run", config, name="run")
+
+    def expect(runs):
+        equal(count.read_text(), "run\n" * runs, "how often the job was run")
+        state = "failed" if case == "failed" else "stopped"
+        wait_until(lambda: bed.status("job")["workers"][0]["state"] == state, f"the job has {state}")
+
+    process = start()
+    process.wait_output("job: all slots have failed or are stopped")
     process.wait_output("two: started:")
     bed.remember_pinned()
-    for _ in range(2):
-        bed.reuseportd("reload", "--supervisor", process.pid)
-    equal(count.read_text(), "run\n", "how often the job was run")
-    equal([row["service"] for row in bed.reuseportd("list", "--json").json()], ["two"], "services")
+    bed.reuseportd("reload", "--supervisor", process.pid)
+    process.kill(signal.SIGHUP)
+    wait_until(lambda: process.output().count("two: reload: 1 of 1") == 2, "two is reloaded")
     bed.reuseportd("doctor", "two")
+    expect(1)
+    web = webs.start(bed)
+    equal(webs.ask("/ready").status, 503 if case == "failed" else 200, "ready")
+    webs.stop(web)
     process.kill(signal.SIGUSR2)
-    wait_until(lambda: process.output().count("job: stopped") == 2, "the job has been run again")
-    equal(count.read_text(), "run\nrun\n", "how often the job was run")
+    wait_until(lambda: process.output().count("two: started:") == 2, "two is taken over")
+    expect(1)
+    process.kill(signal.SIGKILL)
+    process.wait()
+    process = start()
+    process.wait_output("two: started:")
+    expect(1)
+    bed.reuseportd("start", "job", 0, status=None)
+    expect(2)
+    bed.reuseportd("reload", "job", status=None)
+    expect(3)
     bed.reuseportd("stop", "two")
     equal(process.wait(), 1 if case == "failed" else 0, "exit status")
 

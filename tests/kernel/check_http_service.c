@@ -137,6 +137,49 @@ static void many_versions(void)
 	CHECK_BETWEEN(n, RPD_VERSION_MAX, RPD_VERSION_MAX + 2);
 }
 
+static unsigned int count_rows(void)
+{
+	struct response_row row;
+	uint32_t place = 0;
+	unsigned int n = 0;
+	int r;
+
+	while ((r = http_next_row(&run_service.http, &place, &row)) == 0)
+		n++;
+	CHECK_EQ(r, -ENOENT);
+	return n;
+}
+
+/* A worker that gets no place is not counted, until a row gives its place back. */
+static void more_rows_than_places(void)
+{
+	_cleanup_http_bed_ struct http_bed bed;
+	struct response_row row;
+	uint32_t key = 1;
+	int r;
+
+	http_bed_begin(&bed, AF_INET, false);
+	responses_keep_past(&run_service, 0);
+	while ((r = http_make_row(&run_service.http, key, "v2")) == 0)
+		key++;
+	CHECK_EQ(r, -ENOSPC);
+	CHECK_EQ(count_rows(), RESPONSE_PLACES - 1);
+	responses_set_version(&run_service, 0, RPD_FIRST_LABEL);
+	visit(&bed, 2);
+	CHECK_EQ(of_worker(), 0);
+	CHECK_EQ(of_version("v2"), 0);
+	CHECK_EQ(http_take_row(&run_service.http, 7, &row), 0);
+	CHECK_EQ(http_get_row(&run_service.http, 7, &row), -ENOENT);
+	CHECK_EQ(count_rows(), RESPONSE_PLACES - 2);
+	responses_set_version(&run_service, 0, RPD_FIRST_LABEL);
+	visit(&bed, 3);
+	CHECK_EQ(of_worker(), 3);
+	CHECK_EQ(of_version(RPD_FIRST_LABEL), 3);
+	CHECK_EQ(of_version("v2"), 0);
+	CHECK_EQ(http_make_row(&run_service.http, key, "v2"), -ENOSPC);
+	CHECK_EQ(count_rows(), RESPONSE_PLACES - 1);
+}
+
 static void label_changes_the_version(void)
 {
 	_cleanup_http_bed_ struct http_bed bed;
@@ -360,6 +403,7 @@ int main(int argc, char **argv)
 	static const struct check_case cases[] = {
 	        CHECK_CASE(counts_of_a_version_stay),
 	        CHECK_CASE(many_versions),
+	        CHECK_CASE(more_rows_than_places),
 	        CHECK_CASE(label_changes_the_version),
 	        CHECK_CASE(former_worker_keeps_its_version),
 	        CHECK_CASE(generation_that_is_given_out_again),

@@ -5,7 +5,7 @@ import pathlib
 import re
 
 from containers import CAPABILITIES
-from harness.checks import check, equal
+from harness.checks import check, equal, timeout
 from runs import node_folder
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -54,7 +54,7 @@ BLOCKS = {
 
 def read(bed, *paths):
     """The objects and faults of each file."""
-    result = bed.run("node", HERE / "manifests.js", node_folder(bed), *paths, deadline=110)
+    result = bed.run("node", HERE / "manifests.js", node_folder(bed), *paths, deadline=280)
     equal(result.code, 0, f"exit status of {result}")
     return [(row["objects"], row["faults"]) for row in result.json()]
 
@@ -109,6 +109,7 @@ def check_pods(bed, objects):
     equal(f"{mounted['token']}/token", settings["web-token-file"], "file with the token")
 
 
+@timeout(300)
 def test_kubernetes(bed):
     """The manifests are right; the types find a wrong name, type and place."""
     mistakes = (("readinessProbe:", "readyProbe:"), ("replicas: 3", "replicas: three"),
@@ -138,6 +139,7 @@ def wrong_names(kind, body):
     return wrong
 
 
+@timeout(300)
 def test_nomad(bed):
     """The job is right; bad syntax and a wrong name are found."""
     wrong = with_mistakes(bed, HERE / JOB, (("count = 3", "count = = 3"),

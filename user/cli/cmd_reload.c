@@ -15,6 +15,8 @@ static int cmd_reload_service(const struct invocation *i, const char *service, s
 {
 	struct json_object *request = ask_supervisor_new_request(i, "reload");
 
+	if (i->supervisor)
+		json_build_flag(request, "all", true);
 	if (i->relabel)
 		json_build_text(request, "label", i->relabel);
 	if (i->run.command)

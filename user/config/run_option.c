@@ -425,8 +425,8 @@ const struct option_row run_options[] = {
          option_set_time, AT(park_timeout)},
 
         {"no-restart", NULL,
-         "Do not start a worker again after it has exited. When all slots are stopped or failed, "
-         "the service ends, unless --cron-restart is given",
+         "Do not start a worker again after it has exited. When no service of `run` has a worker "
+         "any more, `run` ends, unless --cron-restart is given",
          run_option_set_no_restart, AT(restart)},
         {"stop-exit-codes", "N,...",
          "Do not start a worker again after it has exited with one of these statuses, until "

@@ -30,5 +30,7 @@ unsigned int min_live_count(const struct min_live *it, unsigned int wanted)
 {
 	const unsigned int n = it->is_percent ? (wanted * it->number + 99) / 100 : it->number;
 
+	if (!wanted)
+		return 0;
 	return n ? n : 1;
 }

@@ -16,5 +16,5 @@ struct min_live {
 int min_live_parse(const char *text, struct min_live *ret, struct error *err);
 
 /* The number of workers for a service of @wanted slots: a percentage is rounded up, and at least
- * one worker is needed. */
+ * one worker is needed. Without slots, none is. */
 unsigned int min_live_count(const struct min_live *it, unsigned int wanted);

@@ -23,7 +23,7 @@ struct request_row {
 static const struct request_row requests[] = {
         [REQUEST_RELOAD] = {"reload",
                             REQUEST_ARGV | REQUEST_LABEL | REQUEST_BATCH | REQUEST_IN_PLACE |
-                                    REQUEST_KEEP_GOING,
+                                    REQUEST_KEEP_GOING | REQUEST_ALL,
                             0},
         [REQUEST_RESTART] = {"restart",
                              REQUEST_SLOTS | REQUEST_BATCH | REQUEST_IN_PLACE | REQUEST_KEEP_GOING,
@@ -187,6 +187,7 @@ static const struct field_row fields[] = {
         {"wait", REQUEST_WAIT, TRUE_OR_FALSE, request_set_flag, AT(wait)},
         {"full", REQUEST_FULL, TRUE_OR_FALSE, request_set_flag, AT(full)},
         {"force", REQUEST_FORCE, TRUE_OR_FALSE, request_set_flag, AT(force)},
+        {"all", REQUEST_ALL, TRUE_OR_FALSE, request_set_flag, AT(all)},
         {"to", REQUEST_TO, A_VERSION, request_set_label, AT(to)},
         {"why", REQUEST_WHY, "a text of at most 255 bytes without NUL", request_set_text, AT(why)},
         {"settings", REQUEST_SETTINGS, "an array of one or more texts without NUL",

@@ -40,6 +40,7 @@ struct request {
 	unsigned int batch, workers; /* at least 1 */
 	bool in_place, keep_going;
 	bool supersede, wait, full, force;
+	bool all; /* the request is for all services of the supervisor */
 	struct slots slots; /* at least one */
 	char to[RPD_LABEL_MAX];
 	char why[REQUEST_TEXT_MAX];
@@ -61,6 +62,7 @@ enum request_field {
 	REQUEST_WHY = 2048,
 	REQUEST_SETTINGS = 4096,
 	REQUEST_FORCE = 8192,
+	REQUEST_ALL = 16384,
 };
 
 #define _cleanup_request_ __attribute__((cleanup(request_free)))

@@ -54,12 +54,12 @@ bool http_is_pin(const char *name)
 }
 
 /* Whether the map is one that we can read. */
-static bool http_has_layout(int fd, enum bpf_map_type type, size_t size_of_row)
+static bool http_has_layout(int fd, size_t size_of_row)
 {
 	struct bpf_map_info info = {};
 	uint32_t size = sizeof(info);
 
-	return bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == type &&
+	return bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == BPF_MAP_TYPE_ARRAY &&
 	       info.value_size == size_of_row;
 }
 
@@ -74,10 +74,8 @@ void http_open(struct http *http, const struct pins *pins)
 		n += *http_fd(http, i) >= 0;
 	}
 	if (n == PIN_MAX &&
-	    http_has_layout(http->map_fds[PIN_RESPONSES], BPF_MAP_TYPE_HASH,
-	                    sizeof(struct rpd_responses)) &&
-	    http_has_layout(http->map_fds[PIN_REQUESTS], BPF_MAP_TYPE_ARRAY,
-	                    sizeof(struct rpd_requests))) {
+	    http_has_layout(http->map_fds[PIN_RESPONSES], sizeof(struct rpd_responses)) &&
+	    http_has_layout(http->map_fds[PIN_REQUESTS], sizeof(struct rpd_requests))) {
 		http->counting = true;
 		return;
 	}
@@ -241,61 +239,112 @@ uint64_t http_cgroup(const struct http *http)
 	                                                                    : 0;
 }
 
-static int http_get_requests(const struct http *http, uint32_t key, struct rpd_requests *ret)
+/* --- rows --- */
+
+static int http_read(const struct http *http, enum http_pin map, uint32_t key, void *ret)
 {
-	return bpf_map_lookup_elem(http->map_fds[PIN_REQUESTS], &key, ret) < 0 ? -errno : 0;
+	return bpf_map_lookup_elem(http->map_fds[map], &key, ret) < 0 ? -errno : 0;
 }
 
-static int http_set_requests(const struct http *http, uint32_t key, const struct rpd_requests *row)
+static int http_write(const struct http *http, enum http_pin map, uint32_t key, const void *value)
 {
-	return bpf_map_update_elem(http->map_fds[PIN_REQUESTS], &key, row, BPF_ANY) < 0 ? -errno
-	                                                                                : 0;
+	return bpf_map_update_elem(http->map_fds[map], &key, value, BPF_ANY) < 0 ? -errno : 0;
 }
 
 int http_get_row(const struct http *http, uint32_t key, struct response_row *ret)
 {
-	if (bpf_map_lookup_elem(http->map_fds[PIN_RESPONSES], &key, &ret->responses) < 0)
-		return -errno;
-	return http_get_requests(http, key, &ret->requests);
+	const int r = http_read(http, PIN_REQUESTS, key, &ret->requests);
+
+	if (r < 0)
+		return r;
+	return ret->requests.place
+	               ? http_read(http, PIN_RESPONSES, ret->requests.place, &ret->responses)
+	               : -ENOENT;
 }
 
-int http_take_row(const struct http *http, uint32_t key, struct response_row *ret)
+int http_take_row(struct http *http, uint32_t key, struct response_row *ret)
 {
 	const struct rpd_requests none = {};
-	int r;
+	const int r = http_get_row(http, key, ret);
 
-	if (bpf_map_lookup_and_delete_elem(http->map_fds[PIN_RESPONSES], &key, &ret->responses) < 0)
-		return -errno;
-	r = http_get_requests(http, key, &ret->requests);
-	return r < 0 ? r : http_set_requests(http, key, &none);
+	if (r < 0)
+		return r;
+	if (http->last_place >= ret->requests.place)
+		http->last_place = ret->requests.place - 1;
+	return http_write(http, PIN_REQUESTS, key, &none);
 }
 
-static int http_set_responses(const struct http *http, uint32_t key,
-                              const struct rpd_responses *row)
+/* Reads what is at @place. Returns 1 if a row has it, 0 if none has it any more, -ENOENT if none
+ * has had it yet, or another negative errno. */
+static int http_read_place(const struct http *http, uint32_t place, struct response_row *ret)
 {
-	return bpf_map_update_elem(http->map_fds[PIN_RESPONSES], &key, row, BPF_ANY) < 0 ? -errno
-	                                                                                 : 0;
+	int r = http_read(http, PIN_RESPONSES, place, &ret->responses);
+
+	if (r == 0)
+		r = ret->responses.owner
+		            ? http_read(http, PIN_REQUESTS, (uint32_t)ret->responses.owner - 1,
+		                        &ret->requests)
+		            : -ENOENT;
+	return r < 0 ? r : ret->requests.place == place;
+}
+
+/* Finds a free place. The first ones are given first, so that those which no row has had are the
+ * last ones. */
+static int http_find_place(struct http *http, uint32_t *ret)
+{
+	for (unsigned int i = 1; i < RESPONSE_PLACES; i++) {
+		struct response_row row;
+		int r;
+
+		http->last_place = http->last_place % (RESPONSE_PLACES - 1) + 1;
+		r = http_read_place(http, http->last_place, &row);
+		if (r == 0 || r == -ENOENT) {
+			*ret = http->last_place;
+			return 0;
+		}
+		if (r < 0)
+			return r;
+	}
+	return -ENOSPC;
+}
+
+/* The responses go first: a kill in between loses requests, rather than to count them without their
+ * responses. */
+int http_set_row(struct http *http, uint32_t key, const struct response_row *row)
+{
+	struct response_row new = *row;
+	struct rpd_requests old;
+	int r = http_read(http, PIN_REQUESTS, key, &old);
+
+	if (r < 0)
+		return r;
+	new.requests.place = old.place;
+	if (!old.place)
+		r = http_find_place(http, &new.requests.place);
+	new.responses.owner = key + 1;
+	if (r == 0)
+		r = http_write(http, PIN_RESPONSES, new.requests.place, &new.responses);
+	return r < 0 ? r : http_write(http, PIN_REQUESTS, key, &new.requests);
 }
 
 /* The requests of an earlier row go first: they are none of the new one's. */
-int http_make_row(const struct http *http, uint32_t key, const char *label)
+int http_make_row(struct http *http, uint32_t key, const char *label)
 {
-	struct response_row row = {};
-	const int r = http_set_requests(http, key, &row.requests);
+	struct response_row row;
+	const int r = http_take_row(http, key, &row);
 
+	if (r < 0 && r != -ENOENT)
+		return r;
+	row = (struct response_row){};
 	strncpy(row.responses.label, label, sizeof(row.responses.label) - 1);
-	return r < 0 ? r : http_set_responses(http, key, &row.responses);
+	return http_set_row(http, key, &row);
 }
 
-/* A kill in between loses requests, rather than to count them without their responses. */
-int http_set_row(const struct http *http, uint32_t key, const struct response_row *row)
+int http_next_row(const struct http *http, uint32_t *place, struct response_row *ret)
 {
-	const int r = http_set_responses(http, key, &row->responses);
+	int r = 0;
 
-	return r < 0 ? r : http_set_requests(http, key, &row->requests);
-}
-
-int http_next_row(const struct http *http, const uint32_t *key, uint32_t *ret)
-{
-	return bpf_map_get_next_key(http->map_fds[PIN_RESPONSES], key, ret) < 0 ? -errno : 0;
+	while (r == 0)
+		r = ++*place < RESPONSE_PLACES ? http_read_place(http, *place, ret) : -ENOENT;
+	return r < 0 ? r : 0;
 }

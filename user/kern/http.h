@@ -18,8 +18,9 @@
 
 struct http {
 	int map_fds[2], link_fds[2];
-	bool counting;  /* if not, the descriptors are -1 */
-	bool half_made; /* a killed command has left some of the pins */
+	uint32_t last_place; /* where the search for a free place of a row goes on */
+	bool counting;       /* if not, the descriptors are -1 */
+	bool half_made;      /* a killed command has left some of the pins */
 };
 
 /* Sets the closed state. */
@@ -48,15 +49,18 @@ int http_pin_missing(const struct http *http, const struct pins *pins);
 /* Whether a pin of this name is one of ours. */
 bool http_is_pin(const char *name);
 
-/* Makes an empty row in both maps, reads a row, reads and removes it, or changes it. Each returns 0
- * or a negative errno: -ENOENT if there is none. */
-int http_make_row(const struct http *http, uint32_t key, const char *label);
+/* Reads row @key, or reads and removes it. Each returns 0 or a negative errno: -ENOENT if there is
+ * no such row. */
 int http_get_row(const struct http *http, uint32_t key, struct response_row *ret);
-int http_take_row(const struct http *http, uint32_t key, struct response_row *ret);
-int http_set_row(const struct http *http, uint32_t key, const struct response_row *row);
+int http_take_row(struct http *http, uint32_t key, struct response_row *ret);
 
-/* Steps through the keys, in no order: the key after *@key, or the first one if that is NULL.
- * -ENOENT at the end. */
-int http_next_row(const struct http *http, const uint32_t *key, uint32_t *ret);
+/* Sets the counts and the label of row @key, or makes it an empty one. Each returns 0 or a negative
+ * errno: -ENOSPC if there is no place for another row. */
+int http_set_row(struct http *http, uint32_t key, const struct response_row *row);
+int http_make_row(struct http *http, uint32_t key, const char *label);
+
+/* Steps through the rows, in no order: reads the one after *@place, which is 0 before the first
+ * one. -ENOENT at the end. */
+int http_next_row(const struct http *http, uint32_t *place, struct response_row *ret);
 
 void http_close(struct http *http);

@@ -55,13 +55,11 @@ int response_stats_of_versions(const struct service *service, struct version_res
 	_cleanup_free_ struct version_responses *list = NULL;
 	const int64_t now = clock_ns(CLOCK_MONOTONIC);
 	size_t n = 0, allocated = 0;
-	uint32_t key;
-	int r = service->http.counting ? http_next_row(&service->http, NULL, &key) : -ENOENT;
+	struct response_row row;
+	uint32_t place = 0;
+	int r = -ENOENT;
 
-	/* A removed row may lead back to the first one: bounded. */
-	for (unsigned int i = 0; r == 0 && i < RESPONSE_ROWS_MAX; i++) {
-		struct response_row row;
-
+	while (service->http.counting && (r = http_next_row(&service->http, &place, &row)) == 0) {
 		if (n == allocated) {
 			struct version_responses *more;
 
@@ -71,11 +69,7 @@ int response_stats_of_versions(const struct service *service, struct version_res
 				return -ENOMEM;
 			list = more;
 		}
-		r = http_get_row(&service->http, key, &row);
-		if (r == 0)
-			response_stats_add(list, &n, &row, now);
-		if (r == 0 || r == -ENOENT)
-			r = http_next_row(&service->http, &key, &key);
+		response_stats_add(list, &n, &row, now);
 	}
 	if (r < 0 && r != -ENOENT)
 		return r;

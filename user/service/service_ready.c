@@ -8,12 +8,23 @@
 #include "service/drain_mark.h"
 #include "service/service_supervisor.h"
 
-static void service_ready_count(const struct rpd_schedule *s, const struct observed *observed,
+/* Whether all workers are jobs that are done (--no-restart): the service gets no connections. */
+static bool service_ready_is_done(const struct service *service, const struct observed *observed)
+{
+	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
+		if (observed->workers[slot].run != RPD_RUN_STOPPED ||
+		    !observed->workers[slot].ended)
+			return false;
+	return steer_count_endpoints(&service->steer) == 0;
+}
+
+static void service_ready_count(const struct service *service, const struct observed *observed,
                                 struct service_ready *it)
 {
+	const struct rpd_schedule *s = steer_schedule(&service->steer);
 	unsigned int entries[RPD_VERSION_MAX] = {}, most = 0;
 
-	it->wanted = s->n_slots;
+	it->wanted = service_ready_is_done(service, observed) ? 0 : s->n_slots;
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++) {
 		const struct rpd_slot *in_ring = &s->slots[slot];
 
@@ -52,6 +63,6 @@ void service_ready_read(const struct service *service, const struct observed *ob
 
 	*ret = (struct service_ready){.draining_since =
 	                                      host && own ? (host < own ? host : own) : host + own};
-	service_ready_count(steer_schedule(&service->steer), observed, ret);
+	service_ready_count(service, observed, ret);
 	service_ready_find_fault(service, found, ret);
 }

@@ -17,6 +17,7 @@
 #include "supervise/postponed.h"
 #include "supervise/response_counting.h"
 #include "supervise/shutdown.h"
+#include "supervise/supervisor_state.h"
 #include "supervise/slot.h"
 #include "supervise/supervisor_request.h"
 #include "supervise/worker_reports.h"
@@ -87,7 +88,7 @@ static void control_request_on_file(struct supervisor *sup, const struct request
  * deployment may take hours: no command waits for its end. */
 static bool control_request_may_wait(const struct supervisor *sup, const struct request *request)
 {
-	return !sup->stopping && !request->fields &&
+	return !sup->stopping && !(request->fields & ~REQUEST_ALL) &&
 	       (sup->reload ? !sup->reload->events : postponed_is_reload(sup));
 }
 
@@ -97,6 +98,10 @@ static int control_request_do_reload(struct supervisor *sup, struct control_clie
 {
 	int r;
 
+	if (client && request->all && supervisor_state_has_done_jobs(sup)) {
+		control_wait_for(client, CONTROL_WAIT_SETTLED, NULL);
+		return 0;
+	}
 	if (client && control_request_may_wait(sup, request)) {
 		control_wait_for(client, CONTROL_WAIT_QUEUED, NULL);
 		reload_queue(sup);

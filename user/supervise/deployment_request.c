@@ -341,6 +341,19 @@ static int deployment_request_deploy_again(struct supervisor *sup, const char *t
 	return r;
 }
 
+/* A deployment that is under way has one version to go back to. */
+static int deployment_request_end(struct supervisor *sup, const char *to, struct error *err)
+{
+	const struct deployment *it = sup->deployment;
+
+	if (*to && strcmp(to, it->old_label) != 0)
+		return error_set(err, -EBUSY,
+		                 "service '%s': the deployment of '%s' is under way, and can only "
+		                 "go back to '%s'; end it first: `reuseportd abort %s`",
+		                 sup->name, it->label, it->old_label, sup->name);
+	return deployment_abort(sup, "by `rollback`", err);
+}
+
 int deployment_request_roll_back(struct supervisor *sup, struct control_client *client,
                                  const struct request *request, struct error *err)
 {
@@ -348,7 +361,7 @@ int deployment_request_roll_back(struct supervisor *sup, struct control_client *
 
 	control_wait_for(client, CONTROL_WAIT_DEPLOYMENT, NULL);
 	if (deployment_state_under_way(sup))
-		r = deployment_abort(sup, "by `rollback`", err);
+		r = deployment_request_end(sup, request->to, err);
 	else if (deployment_return_is_possible(sup) &&
 	         (!request->to[0] || !strcmp(request->to, sup->deployment->old_label)))
 		r = deployment_return(sup, NULL, err);

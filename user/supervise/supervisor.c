@@ -142,8 +142,8 @@ static const struct worker_events supervisor_events = {
 
 /* --- changes, and the end */
 
-/* A service that has failed stays until all services have failed, so that it can be started again.
- */
+/* A service that has failed stays until no service has work, so that it can be started again. So
+ * does a job that is done, so that no later supervisor runs it again. */
 static void supervisor_check_others(const struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->all->n; i++)
@@ -212,8 +212,7 @@ static int supervisor_on_change(sd_event_source *source, void *data)
 		if (!sup->nothing_left)
 			report_line(sup, "all slots have failed or are stopped");
 		sup->nothing_left = sup->announced = true;
-		if (supervisor_state_has_work(sup) &&
-		    sup->plan->config.restart) /* jobs that are not restarted have finished */
+		if (supervisor_state_has_work(sup))
 			return 0;
 		shutdown_begin(sup);
 		supervisor_check_others(sup);

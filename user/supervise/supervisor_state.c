@@ -63,6 +63,11 @@ bool supervisor_state_is_finished(const struct supervisor *sup)
 	return true;
 }
 
+bool supervisor_state_has_done_jobs(const struct supervisor *sup)
+{
+	return !sup->plan->config.restart && supervisor_state_is_finished(sup);
+}
+
 bool supervisor_state_has_work(const struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->all->n; i++) {

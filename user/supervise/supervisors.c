@@ -29,6 +29,7 @@
 #include "supervise/setup.h"
 #include "supervise/shutdown.h"
 #include "supervise/supervisor.h"
+#include "supervise/supervisor_state.h"
 #include "supervise/turn.h"
 #include "supervise/worker_reports.h"
 
@@ -62,7 +63,7 @@ static int supervisors_on_hangup(sd_event_source *source, const struct signalfd_
 	struct supervisors *all = data;
 
 	for (size_t i = 0; i < all->n; i++)
-		if (!all->list[i]->ended)
+		if (!all->list[i]->ended && !supervisor_state_has_done_jobs(all->list[i]))
 			due_now(all->list[i], all->list[i]->on_reload);
 	return 0;
 }
@@ -200,10 +201,8 @@ static int supervisors_add_signals(struct supervisors *all)
 		int number;
 		sd_event_signal_handler_t handler;
 	} signals[] = {
-	        {SIGTERM, supervisors_on_stop},
-	        {SIGINT, supervisors_on_stop},
-	        {SIGQUIT, supervisors_on_stop},
-	        {SIGHUP, supervisors_on_hangup},
+	        {SIGTERM, supervisors_on_stop},   {SIGINT, supervisors_on_stop},
+	        {SIGQUIT, supervisors_on_stop},   {SIGHUP, supervisors_on_hangup},
 	        {SIGUSR2, supervisors_on_reexec},
 	};
 	sigset_t set;

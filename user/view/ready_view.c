@@ -122,7 +122,7 @@ const char *ready_view_format_agent(const struct ready_view *it, char *buf, size
 	switch (ready_view_state(it)) {
 	case READY_YES:
 		snprintf(buf, size, "ready up %u%%\n",
-		         (100 * it->live + it->wanted - 1) / it->wanted);
+		         it->wanted ? (100 * it->live + it->wanted - 1) / it->wanted : 100);
 		break;
 	case READY_DRAINING:
 		snprintf(buf, size, "drain\n");

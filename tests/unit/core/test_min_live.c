@@ -28,7 +28,8 @@ static void percentages(void **state)
 	assert_int_equal(count("50%", 1), 1);
 	assert_int_equal(count("1%", 1024), 11);
 	assert_int_equal(count("100%", 7), 7);
-	assert_int_equal(count("50%", 0), 1);
+	assert_int_equal(count("50%", 0), 0);
+	assert_int_equal(count("1", 0), 0);
 }
 
 static void refused(void **state)

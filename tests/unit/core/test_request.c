@@ -22,12 +22,14 @@ static void all_fields(void **state)
 
 	assert_int_equal(parse("{\"label\": \"v2\", \"batch\": 1024, \"do\": \"reload\", "
 	                       "\"argv\": [\"a\", \"\", \"b\\n\"], \"in_place\": true, "
-	                       "\"keep_going\": false}",
+	                       "\"keep_going\": false, \"all\": true}",
 	                       &request, &err),
 	                 0);
 	assert_int_equal(request.kind, REQUEST_RELOAD);
 	assert_int_equal(request.fields, REQUEST_ARGV | REQUEST_LABEL | REQUEST_BATCH |
-	                                         REQUEST_IN_PLACE | REQUEST_KEEP_GOING);
+	                                         REQUEST_IN_PLACE | REQUEST_KEEP_GOING |
+	                                         REQUEST_ALL);
+	assert_true(request.all);
 	assert_string_equal(request.label, "v2");
 	assert_string_equal(request.argv[0], "a");
 	assert_string_equal(request.argv[1], "");
