@@ -120,6 +120,8 @@ static void every_option(void **state)
 	        {"TIME|for-ever", "for-ever"},
 	        {"NETWORK", "10.0.0.0/8"},
 	        {"ADDRESS", "unix:/run/web.sock"},
+	        {"ADDRESS:PORT", "127.0.0.1:9466"},
+	        {"N|PERCENT", "50%"},
 	        {"exec:COMMAND", "exec:true"},
 	};
 	_cleanup_load_result_ struct load_result loaded;
