@@ -411,11 +411,11 @@ const struct option_row run_options[] = {
          "left behind",
          option_set_time, AT(kill_timeout)},
         {"lame-duck", "TIME",
-         "After SIGTERM or SIGINT, go on for this time as before, while `web` answers /ready with "
-         "503: load balancers send their new connections elsewhere. Then stop each worker when "
-         "its connections have ended, at the latest after --drain-timeout. Each further signal "
-         "goes to the next step at once: waiting for the connections, stopping, killing. The "
-         "command `stop` never waits (default: 0, stop at once)",
+         "After SIGTERM, SIGINT or SIGQUIT, go on for this time as before, while `web` answers "
+         "/ready with 503: load balancers send their new connections elsewhere. Then stop each "
+         "worker when its connections have ended, at the latest after --drain-timeout. Each "
+         "further signal goes to the next step at once: waiting for the connections, stopping, "
+         "killing. The command `stop` never waits (default: 0, stop at once)",
          option_set_time, AT(lame_duck)},
         {"park-timeout", "TIME",
          "When the last worker dies, new connections wait. If no worker is ready after "

@@ -202,6 +202,7 @@ static int supervisors_add_signals(struct supervisors *all)
 	} signals[] = {
 	        {SIGTERM, supervisors_on_stop},
 	        {SIGINT, supervisors_on_stop},
+	        {SIGQUIT, supervisors_on_stop},
 	        {SIGHUP, supervisors_on_hangup},
 	        {SIGUSR2, supervisors_on_reexec},
 	};

@@ -81,9 +81,7 @@ static void verdict_bed_count_times(struct verdict_bed_deployment *d)
 		                       VERDICT_BED_BUCKETS, &d->counts.of[VERDICT_SLOW_P50 + i]);
 }
 
-/* The traffic of a look. The ring is exact: the new version gets its share, up to one connection.
- */
-static void verdict_bed_traffic(struct verdict_bed_deployment *d, unsigned int permille)
+void verdict_bed_traffic(struct verdict_bed_deployment *d, unsigned int permille)
 {
 	const unsigned int before = d->requests;
 	const struct verdict_pair *all = &d->counts.of[VERDICT_RESETS];
@@ -118,20 +116,31 @@ void verdict_bed_begin(struct verdict_bed_deployment *d, const struct verdict_be
 	verdict_bed_respond(old, 2000, d->old_times); /* before the deployment */
 }
 
-enum verdict_answer verdict_bed_step(struct verdict_bed_deployment *d, unsigned int permille,
-                                     unsigned int looks)
+void verdict_bed_begin_step(struct verdict_bed_deployment *d, unsigned int permille)
 {
 	static const unsigned int percents[] = {50, 90, 99};
-	enum verdict_answer answer = VERDICT_NOT_YET;
 
 	for (unsigned int i = 0; i < 3; i++)
 		latency_baseline_begin(&d->baselines[i], percents[i]);
 	verdict_bed_count_times(d);
 	verdict_step(&d->state, permille, &d->counts);
-	for (unsigned int look = 0; look < looks && answer == VERDICT_NOT_YET; look++) {
-		verdict_bed_traffic(d, permille);
-		answer = verdict_look(&d->state, &d->counts,
-		                      look + 1 < looks ? VERDICT_EARLY : VERDICT_TIME_OVER);
-	}
+}
+
+enum verdict_answer verdict_bed_look(struct verdict_bed_deployment *d, unsigned int permille,
+                                     enum verdict_time time)
+{
+	verdict_bed_traffic(d, permille);
+	return verdict_look(&d->state, &d->counts, time);
+}
+
+enum verdict_answer verdict_bed_step(struct verdict_bed_deployment *d, unsigned int permille,
+                                     unsigned int looks)
+{
+	enum verdict_answer answer = VERDICT_NOT_YET;
+
+	verdict_bed_begin_step(d, permille);
+	for (unsigned int look = 0; look < looks && answer == VERDICT_NOT_YET; look++)
+		answer = verdict_bed_look(d, permille,
+		                          look + 1 < looks ? VERDICT_EARLY : VERDICT_TIME_OVER);
 	return answer;
 }

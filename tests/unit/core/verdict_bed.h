@@ -51,6 +51,17 @@ struct verdict_bed_deployment {
 void verdict_bed_begin(struct verdict_bed_deployment *d, const struct verdict_bed_version *new,
                        const struct verdict_bed_version *old, unsigned int connections);
 
+/* The traffic of a look. The ring is exact: the new version gets its share, up to one connection.
+ */
+void verdict_bed_traffic(struct verdict_bed_deployment *d, unsigned int permille);
+
+/* What came before is not judged. */
+void verdict_bed_begin_step(struct verdict_bed_deployment *d, unsigned int permille);
+
+/* The traffic of a look, and the look. */
+enum verdict_answer verdict_bed_look(struct verdict_bed_deployment *d, unsigned int permille,
+                                     enum verdict_time time);
+
 /* A step of so many looks. Returns the answer that ended it early, or that of its end. */
 enum verdict_answer verdict_bed_step(struct verdict_bed_deployment *d, unsigned int permille,
                                      unsigned int looks);
