@@ -103,7 +103,7 @@ class Fleet:
             env={**os.environ, "LC_ALL": "C.UTF-8", "HOME": str(home), "ANSIBLE_HOME": str(home),
                  "ANSIBLE_REMOTE_TMP": str(home / "remote"), "ANSIBLE_PIPELINING": "1",
                  "ANSIBLE_CONNECTION_PLUGINS": str(HERE / "connection"),
-                 "PYTHONDONTWRITEBYTECODE": "1"})
+                 "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(self.bed.dir)})
         play.wait(400)
         return play
 
