@@ -62,8 +62,8 @@ class Fleet:
         self.haproxy = bed.start(bed.program("haproxy"), "-db", "-f", HERE / "haproxy.cfg",
                                  name="haproxy", env={**os.environ, "FLEET": str(bed.dir)})
         self.wait_ready()
-        self.loads = [bed.start_load("-c", 64, "--rate", 150),
-                      bed.start_load("-c", 32, "--rate", 50, "--keepalive", 3)]
+        self.loads = [bed.start_load("-c", 64, "--rate", 100),
+                      bed.start_load("-c", 32, "--rate", 25, "--keepalive", 3)]
 
     def servers(self):
         """HAProxy's row of each host."""
@@ -103,8 +103,8 @@ class Fleet:
             env={**os.environ, "LC_ALL": "C.UTF-8", "HOME": str(home), "ANSIBLE_HOME": str(home),
                  "ANSIBLE_REMOTE_TMP": str(home / "remote"), "ANSIBLE_PIPELINING": "1",
                  "ANSIBLE_CONNECTION_PLUGINS": str(HERE / "connection"),
-                 "PYTHONDONTWRITEBYTECODE": "1"})
-        play.wait(200)
+                 "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(self.bed.dir)})
+        play.wait(400)
         return play
 
     def end_load(self):
@@ -120,7 +120,7 @@ class Fleet:
         return sum(report["answers"] for report in reports) + met, met
 
 
-@timeout(280)
+@timeout(500)
 @cases("drained", "live")
 def test_good_version(bed, case):
     """All hosts have the new version, and no connection has failed. The play again changes nothing."""
@@ -143,7 +143,7 @@ def test_good_version(bed, case):
     note(f"{n} requests, 0 failed; all hosts have v2")
 
 
-@timeout(280)
+@timeout(500)
 @cases("drained", "live")
 def test_bad_version(bed, case):
     """The first host judges the version bad. The play ends there: the other hosts are not touched."""
