@@ -40,7 +40,7 @@ struct request {
 	unsigned int batch, workers; /* at least 1 */
 	bool in_place, keep_going;
 	bool supersede, wait, full, force;
-	bool all; /* the request is for all services of the supervisor */
+	bool all;           /* the request is for all services of the supervisor */
 	struct slots slots; /* at least one */
 	char to[RPD_LABEL_MAX];
 	char why[REQUEST_TEXT_MAX];

@@ -212,8 +212,8 @@ static void deployment_request_go_on(struct supervisor *sup, const struct reques
 int deployment_request_deploy(struct supervisor *sup, struct control_client *client,
                               const struct request *request, struct error *err)
 {
-	const bool goes_on =
-	        deployment_request_supersedes(sup, request) || deployment_request_joined(sup, request);
+	const bool goes_on = deployment_request_supersedes(sup, request) ||
+	                     deployment_request_joined(sup, request);
 	int r = goes_on && !sup->postponed ? 0 : reload_check_idle(sup, err);
 
 	if (r < 0)

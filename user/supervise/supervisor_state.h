@@ -21,8 +21,8 @@ bool supervisor_state_is_settled(const struct supervisor *sup);
 
 /* Whether no slot has a worker or will get one. */
 bool supervisor_state_is_finished(const struct supervisor *sup);
-/* The same, and its workers are jobs, which are not restarted: a reload of all services does not run
- * them again. */
+/* The same, and its workers are jobs, which are not restarted: a reload of all services does not
+ * run them again. */
 bool supervisor_state_has_done_jobs(const struct supervisor *sup);
 /* Whether any service of this process still has work. Without one, the process ends. */
 bool supervisor_state_has_work(const struct supervisor *sup);

@@ -201,10 +201,8 @@ static int supervisors_add_signals(struct supervisors *all)
 		int number;
 		sd_event_signal_handler_t handler;
 	} signals[] = {
-	        {SIGTERM, supervisors_on_stop},
-	        {SIGINT, supervisors_on_stop},
-	        {SIGQUIT, supervisors_on_stop},
-	        {SIGHUP, supervisors_on_hangup},
+	        {SIGTERM, supervisors_on_stop},   {SIGINT, supervisors_on_stop},
+	        {SIGQUIT, supervisors_on_stop},   {SIGHUP, supervisors_on_hangup},
 	        {SIGUSR2, supervisors_on_reexec},
 	};
 	sigset_t set;
