@@ -112,6 +112,8 @@ static void every_option(void **state)
 	        {"TIMES", "@daily"},
 	        {"SIZE", "2M"},
 	        {"PERCENT", "50%"},
+	        {"N|PERCENT", "50%"},
+	        {"ADDRESS:PORT", "127.0.0.1:9466"},
 	        {"N,...", "0,143"},
 	        {"all|mixed", "mixed"},
 	        {"STRATEGY", "canary"},

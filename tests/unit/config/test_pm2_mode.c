@@ -2,6 +2,8 @@
 #include "config/pm2_mode.h"
 
 #include <limits.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "bed/files.h"
@@ -114,13 +116,30 @@ static void stop_exit_codes(void **state)
 	}
 }
 
+/* Only true and false are flags. */
+static void flags(void **state)
+{
+	static const char *const names[] = {"autorestart", "autostart", "execute_command",
+	                                    "merge_logs",  "treekill",  "wait_ready"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_load_result_ struct load_result loaded;
+		char text[128];
+
+		snprintf(text, sizeof(text), "[{\"script\": \"app.js\", \"%s\": %s}]", names[i],
+		         i % 2 ? "\"false\"" : "0");
+		pm2_bed_load(text, NULL, NULL, &loaded);
+		assert_int_equal(loaded.problems.n_errors, 1);
+		assert_non_null(strstr(loaded.problems.list[0].text, "neither true nor false"));
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(fork_mode),
-	        cmocka_unit_test(restarts),
-	        cmocka_unit_test(growing_pauses),
-	        cmocka_unit_test(stop_exit_codes),
+	        cmocka_unit_test(fork_mode),      cmocka_unit_test(restarts),
+	        cmocka_unit_test(growing_pauses), cmocka_unit_test(stop_exit_codes),
+	        cmocka_unit_test(flags),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), pm2_bed_setup, files_teardown);
