@@ -235,6 +235,7 @@ static __always_inline bool group_read(struct sock *sk, __u64 session, __u32 slo
 	row->under_way =
 	        BPF_CORE_READ((struct inet_connection_sock *)sk, icsk_accept_queue.qlen.counter);
 	row->program = group_find_program(sk);
+	row->n_members = BPF_CORE_READ(sk, sk_reuseport_cb, num_socks);
 	row->avoids = group_find_avoiding(sk, session, row->endpoint);
 	row->served = asked && group_is_served(sk, slot);
 	return group_is_listener(sk, row->cookie);

@@ -316,8 +316,9 @@ struct rpd_group_member {
 	__u64 cookie;
 	__u32 under_way; /* handshakes */
 	__u32 program;   /* of its group: an id, or RPD_PROGRAM_... */
-	__u32 endpoint;
-	__u32 served; /* the worker of its slot serves it; 0 = no, or not known */
+	__u16 endpoint;
+	__u16 n_members; /* of its group that listen, admitted or not */
+	__u32 served;    /* the worker of its slot serves it; 0 = no, or not known */
 	__u64 avoids; /* the cookie of a member of the group that has SO_REUSEPORT off, another one
 	                 in each row if there are several; 0 = none is known */
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "kern/in_force.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,6 +14,7 @@
 
 #define IN_FORCE_LOOKUPS  32
 #define IN_FORCE_SEVERAL  2048
+#define IN_FORCE_SURE     24
 #define IN_FORCE_HELD_MAX 16 /* children that wait for the answers of the kernel */
 
 /* A number that was read from the memory of a listener that had closed is mostly no program's. */
@@ -77,23 +79,46 @@ static bool in_force_covers(const struct listener *found, const struct rpd_endpo
 	return endpoint_covers(&of, endpoint);
 }
 
-/* Whether the kernel finds only listeners that were not admitted: a single one, or the members of
- * another group. Such members of the service's group are found for some connections only, unless
- * there are hundreds for each admitted one. */
-static bool in_force_is_outside(const struct rpd_group_member *rows, size_t n,
-                                const struct rpd_endpoint *endpoint)
+/* How many lookups in a row find no admitted listener by chance with a probability of
+ * e^-IN_FORCE_SURE, if the kernel chooses among all members of the service's group. */
+static unsigned int in_force_lookups(const struct rpd_group_member *rows, size_t n,
+                                     unsigned int endpoint)
 {
-	unsigned int lookups = IN_FORCE_LOOKUPS;
+	unsigned int admitted = 0, members = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (rows[i].endpoint != endpoint)
+			continue;
+		admitted++;
+		if (members < rows[i].n_members)
+			members = rows[i].n_members;
+	}
+	if (!admitted)
+		return UINT_MAX;
+	if (members < admitted)
+		members = admitted;
+	return IN_FORCE_SURE * members / admitted + IN_FORCE_LOOKUPS;
+}
+
+/* Whether the kernel finds only listeners that were not admitted: a single one, or the members of
+ * another group. The service's group may have such members, too. */
+static bool in_force_is_outside(const struct rpd_group_member *rows, size_t n,
+                                const struct steer *steer, unsigned int endpoint)
+{
+	const unsigned int lookups = in_force_lookups(rows, n, endpoint);
+	const struct rpd_endpoint *address = &steer->service->endpoints[endpoint];
 	struct listener found;
-	uint64_t last = 0;
+	uint64_t first = 0;
+	bool is_one = true;
 
 	for (unsigned int i = 0; i < lookups; i++) {
-		if (listener_lookup(endpoint, &found) < 0 || !in_force_covers(&found, endpoint) ||
+		if (listener_lookup(address, &found) < 0 || !in_force_covers(&found, address) ||
 		    groups_find(rows, n, found.cookie))
 			return false;
-		if (last && found.cookie != last)
-			lookups = IN_FORCE_SEVERAL;
-		last = found.cookie;
+		first = first ? first : found.cookie;
+		is_one &= found.cookie == first;
+		if (i + 1 == IN_FORCE_LOOKUPS && (is_one || lookups > IN_FORCE_SEVERAL))
+			return is_one;
 	}
 	return true;
 }
@@ -113,8 +138,7 @@ static void in_force_run(void *data)
 	for (unsigned int e = 0; e < it->n; e++) {
 		if (it->state[e] != IN_FORCE_OURS || it->avoided[e])
 			continue;
-		it->outside[e] = in_force_is_outside(look->rows, look->n,
-		                                     &look->steer->service->endpoints[e]);
+		it->outside[e] = in_force_is_outside(look->rows, look->n, look->steer, e);
 		it->avoided[e] = it->outside[e];
 	}
 }
