@@ -29,9 +29,10 @@ exec "$@"
 
 
 def installed_unit(bed, name):
-    """The text of a unit, with this build's program."""
-    return re.sub("=/.*/reuseportd ", f"={bed.binary('reuseportd')} ",
-                  (bed.build / f"{name}.service").read_text())
+    """The text of a unit, with this build's program, which may be below /tmp (PrivateTmp)."""
+    program = bed.binary("reuseportd")
+    text = re.sub("=/.*/reuseportd ", f"={program} ", (bed.build / f"{name}.service").read_text())
+    return text.replace("[Service]\n", f"[Service]\nBindReadOnlyPaths={program}\n")
 
 
 class Systemd:
