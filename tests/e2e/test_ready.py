@@ -308,6 +308,12 @@ def test_resumed_meanwhile(bed):
             bed.reuseportd("resume-host")
             equal(waits.wait(), 1, "exit status")
             check("resumed meanwhile" in waits.output(), waits.output())
+    # Before `drain-host` reads its own mark.
+    shown = bed.run(bed.program("strace"), "-qq", "-o", "/dev/null", "-P", MARK, "-e", "inject=newfstatat:error=ENOENT",
+                    bed.binary("reuseportd"), "drain-host", "--lame-duck", 0, "--timeout", 0)
+    equal(shown.code, 1, f"exit status: {shown}")
+    check("resumed meanwhile" in shown.err, f"{shown}")
+    bed.reuseportd("resume-host")
 
 
 def test_without_service(bed):
