@@ -123,6 +123,8 @@ def test_min_live(bed):
                               for name, least in (("a", "1"), ("b", "50%"))))
     refused = bed.reuseportd("run", config, status=2)
     check("services 'a' and 'b' have different values of `web-min-live`" in refused.err, f"{refused}")
+    refused = bed.reuseportd("run", "--workers", 1, "--web-min-live", 2, "--", "true", status=2)
+    check("`web-min-live` needs `web` or --metrics" in refused.err, f"{refused}")
     for wrong in ("0", "101%", "x", "1025"):
         for args in (("web", "--listen", "127.0.0.1:1"), ("metrics",)):
             refused = bed.reuseportd(*args, "--min-live", wrong, status=2)

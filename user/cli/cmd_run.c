@@ -175,6 +175,8 @@ static int cmd_run_bind_servers(struct cmd_run_servers *servers, const struct in
 
 	if (r == 0)
 		r = cmd_run_read_web(servers, loaded, err);
+	if (r == 0 && servers->min_live[0] && !servers->served[1].name && !i->listen.family)
+		r = error_usage(err, "`web-min-live` needs `web` or --metrics");
 	if (r < 0 && later) {
 		log_line("reuseportd: can't serve the page: %s", err->text);
 		servers->served[1] = (struct web_process_command){};
