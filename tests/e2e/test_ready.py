@@ -10,7 +10,7 @@ from harness.bed import PINS
 from harness.checks import FULL, cases, chance, check, equal, note, timeout, wait_until
 from harness.network import PORT, Client
 from harness.servers import Workers
-from runs import Run, worker_command
+from runs import Run, held, worker_command
 from stops import STOP, sampled, shortened, spread
 from test_attack_steering import attach_classic
 from webs import SERVICE, ask, of_command, start, stop, wait_equal
@@ -179,6 +179,41 @@ def test_agent(bed):
     stop(web)
 
 
+def test_agent_busy(bed):
+    """While the service's lock is held, the last line is given until it is two seconds old."""
+    Workers(bed, 2)
+    bed.reuseportd("attach", "--workers", 2)
+    web = start(bed, "--agent", AGENT)
+
+    def seen_held(line):
+        """How many old lines came. The line is read after @begin."""
+        n = 0
+        wait_until(lambda: seen_at(line), "the line", 30, 0.05)
+        begin, end = seen_at.begin, time.monotonic()
+        with held(SERVICE):
+            while True:
+                found, now = agent(), time.monotonic()
+                if found != line:
+                    break
+                n += now > end + 1.2
+            check(now > begin + 2, f"{found!r} after {now - begin:.2f} s")
+            check(found.startswith("down#"), found)
+        return n
+
+    def seen_at(line):
+        seen_at.begin = time.monotonic()
+        return agent() == line
+    n = 0
+    for command, line in (("drain", "ready up 50%"), ("resume", "ready up 100%")) * 5:
+        wait_until(lambda: agent().startswith("ready"), "ready", 30)
+        bed.reuseportd(command, "0")
+        n += seen_held(line)
+        if n:
+            break
+    check(n > 0, "a line that is given again")
+    stop(web)
+
+
 HAPROXY = """
 defaults
     mode tcp
@@ -275,6 +310,24 @@ def test_drain_host(bed):
     equal(of_command(bed, "resume-host"), {"draining_since": None, "changed": True}, "resumed")
     equal(of_command(bed, "resume-host"), {"draining_since": None, "changed": False}, "resumed again")
     wait_ready(200)
+    stop(web)
+
+
+def test_at_once(bed):
+    """As soon as `drain-host` says so, the host is draining for all clients, also while a command has
+    the service's lock; and so for `resume-host`."""
+    Workers(bed, 2)
+    bed.reuseportd("attach", "--workers", 2)
+    web = start(bed, "--agent", AGENT)
+    for hold in (False, True, False):
+        wait_ready(200)
+        wait_until(lambda: agent() == "ready up 100%", "ready", 30)
+        drain_host(bed, "--timeout", 0)
+        with held(SERVICE) if hold else contextlib.nullcontext():
+            equal(ready("?draining=404")[0], 404, "status")
+            equal(agent(), "drain", "line")
+        bed.reuseportd("resume-host")
+        equal((ready()[0], agent()), (200, "ready up 100%"), "resumed")
     stop(web)
 
 

@@ -67,6 +67,7 @@ def test_lame_duck(bed):
     first = client.ask()
     run.process.kill(signal.SIGTERM)
     run.process.wait_output("web: draining: /ready answers 503")
+    equal(ask("/ready").status, 503, "/ready at once")
     answer = wait_until(lambda: (a := ask("/ready")).status == 503 and a.json(), "/ready is 503", 30)
     equal((answer["reason"], answer["live"]), ("draining", 2), f"{answer}")
     equal(ask("/ready?draining=404").status, 404, "for HAProxy")

@@ -67,7 +67,8 @@ void ready_view_read(const char *name, void *data)
 		r = observe(&service, OBSERVE_KNOWN, &observed, &why);
 	if (r != 0) {
 		it->services++;
-		ready_view_note_fault(it, why.text);
+		if (r != SERVICE_LOCKED || !it->draining_since)
+			ready_view_note_fault(it, why.text);
 		return;
 	}
 	service_in_force_read(&service, &found);

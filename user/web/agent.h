@@ -13,8 +13,9 @@ struct agent {
 	int epoll; /* of the listener and the connections; -1 = there is no agent */
 	int listener;
 	struct http_clients clients;
-	char line[256];
-	int64_t until; /* the line is given again until then; CLOCK_MONOTONIC, ns */
+	char line[256];      /* the last one; "" = none */
+	int64_t seen, until; /* as of struct answer */
+	int64_t change;      /* as of struct answers */
 };
 
 /* No agent: agent_stop() may be called. */
