@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 import shutil
+import signal
 import socket
 import time
 
@@ -13,7 +14,7 @@ from harness.servers import Workers
 from runs import Run, held, worker_command
 from stops import STOP, sampled, shortened, spread
 from test_attack_steering import attach_classic
-from webs import SERVICE, ask, of_command, start, stop, wait_equal
+from webs import SERVICE, ask, listener_inode, of_command, start, stop, wait_equal
 
 MARK = pathlib.Path("/run/reuseportd/host.draining")
 
@@ -212,6 +213,25 @@ def test_agent_busy(bed):
             break
     check(n > 0, "a line that is given again")
     stop(web)
+
+
+def test_agent_listener(bed):
+    """A port in use is an error at the start. The supervisor keeps the port over a re-exec."""
+    with socket.create_server(("127.0.0.1", 9466)):
+        run = Run(bed, worker_command(bed), "--web", "127.0.0.1:9465", "--web-agent", AGENT, workers=2, wait=False)
+        equal(run.process.wait(), 1, "exit status of the supervisor")
+        check(f"can't serve agent checks on {AGENT}: Address already in use" in run.log(), run.log())
+    equal(bed.left_files(), [], "files left")
+    run = Run(bed, worker_command(bed), "--web", "127.0.0.1:9465", "--web-agent", AGENT, workers=2)
+    wait_until(lambda: agent() == "ready up 100%", "ready", 30)
+    inode = listener_inode(9466)
+    for n in (2, 3):
+        run.process.kill(signal.SIGUSR2)
+        wait_until(lambda n=n: run.log().count("is taken over") == 2 * (n - 1), "the workers are taken over", 30)
+        wait_until(lambda: agent() == "ready up 100%", "ready", 30)
+        equal(listener_inode(9466), inode, "the listener")
+    check("has ended" not in run.log(), run.log())
+    equal(run.stop(), 0, "exit status of the supervisor")
 
 
 HAPROXY = """

@@ -12,7 +12,6 @@
 #include "service/drain_mark.h"
 #include "view/ready_view.h"
 #include "web/answers.h"
-#include "web/http_listener.h"
 
 /* Of one call of agent_handle(). */
 #define AGENT_EVENTS  32
@@ -34,14 +33,10 @@ static int agent_watch(struct agent *agent, int fd, struct http_client *client)
 	return epoll_ctl(agent->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
-int agent_start(struct agent *agent, const struct rpd_endpoint *address, struct error *err)
+int agent_start(struct agent *agent, struct error *err)
 {
-	const struct http_address at = {.tcp = *address};
-	int r = http_listener_await(&at, "agent checks", err);
+	int r;
 
-	if (r < 0)
-		return r;
-	agent->listener = r;
 	agent->epoll = epoll_create1(EPOLL_CLOEXEC);
 	r = agent->epoll < 0 ? -errno : agent_watch(agent, agent->listener, NULL);
 	return r < 0 ? error_set(err, r, "can't wait for agent checks: %s", strerror(-r)) : 0;
