@@ -88,9 +88,10 @@ const struct command commands[] = {
                         "An option below that is not given, and that `run` has too, has the value "
                         "that `run` was given; --label is the exception. With --wait, the "
                         "exit status is 0 if the new version has all new connections, 1 if the "
-                        "deployment was refused or failed, 3 if --timeout is over, 4 if the new "
-                        "version was judged bad and the old one has all connections again, and 5 "
-                        "if the deployment waits for a person. With --detach, 0 only says that the "
+                        "deployment was refused, has failed, or was aborted by `abort`, 3 if "
+                        "--timeout is over, 4 if the new version was judged bad and the old one "
+                        "has all connections again, and 5 if the deployment waits for a person. "
+                        "With --detach, 0 only says that the "
                         "deployment has begun: in scripts, give --wait. With --json, the command "
                         "prints one object, except when it is refused; `changed` is true if the "
                         "service has another version than before, or is to have it, and "
@@ -342,12 +343,12 @@ const struct command commands[] = {
                 .args = "",
                 .summary = "take this host out of load balancers, and wait until it is empty",
                 .help = "First /ready of `web` answers 503 for each service, so that load "
-                        "balancers send new connections to other hosts; workers go on accepting. "
-                        "After --lame-duck, waits until no service has an open connection. The "
-                        "exit status is 0 then, and 3 if --timeout was over before: the rest is "
-                        "listed. The host stays draining until `resume-host`, or until it is "
-                        "started again; what is repeated does no harm. See DRAINING A HOST in "
-                        "reuseportd(8).",
+                        "balancers send new connections to other hosts; workers continue to accept "
+                        "connections. After --lame-duck, waits until no service has an open "
+                        "connection. The exit status is 0 if the host is empty, and 3 if --timeout "
+                        "expired; the open connections are then listed. The host stays draining "
+                        "until `resume-host` or a reboot. The command can be repeated. See "
+                        "DRAINING A HOST in reuseportd(8).",
                 .options = command_options_drain_host,
                 .run = cmd_drain_host,
         },
@@ -355,7 +356,8 @@ const struct command commands[] = {
                 .name = "resume-host",
                 .args = "",
                 .summary = "end `drain-host`",
-                .help = "/ready answers again for each service whether it takes connections.",
+                .help = "Ends `drain-host`: /ready answers 200 again for each service that is "
+                        "ready.",
                 .options = command_options_resume_host,
                 .run = cmd_resume_host,
         },

@@ -313,12 +313,15 @@ const struct option_row command_options_web[] = {
          option_set_flag, AT(web.admin)},
         {"token-file", "FILE",
          "File with the token, one line of 16 to 512 characters, which only its owner may read "
-         "(mode 0600). With it, an address may be one that other hosts reach: these clients then "
-         "need the token to read, too. Without TLS in front, others on the network can read it",
+         "(mode 0600). Other hosts may then use the address. They need the token for /api and "
+         "/text, but not for /ready, /live, /metrics and the files of the page. Without TLS, "
+         "others on the network can read the token",
          option_set_borrowed, AT(web.token_file)},
         {"host", "NAME",
-         "Also answer requests for this host name. Without it, only those for an IP address or "
-         "localhost are answered, so that a page of another site can't ask in your browser",
+         "Also answer requests for this host name. The page, /text and /api need a Host that is "
+         "an IP address, localhost or NAME, so that a page of another site can't ask in your "
+         "browser. /ready, /live and /metrics need it only on a loopback address, and only if "
+         "the request has a Host",
          option_set_borrowed, AT(web.host)},
         {"min-live", "N|PERCENT",
          "A service is ready if at least this many of its workers get new connections: a number, "
@@ -358,8 +361,8 @@ const struct option_row command_options_drain[] = {
 const struct option_row command_options_drain_host[] = {
         {"lame-duck", "TIME",
          "Time for load balancers to notice that /ready answers 503: longer than the interval of "
-         "their checks. If the host is draining already, only the rest is waited for (default: "
-         "10s)",
+         "their checks, the timeout of each check and the pauses between retries together. If the "
+         "host is draining already, the time since then counts (default: 10s)",
          option_set_time, AT(lame_duck)},
         {"timeout", "TIME", "Then wait at most TIME for the connections to end (default: 5m)",
          option_set_time, AT(timeout)},

@@ -36,8 +36,8 @@ job "web" {
       port     = "http"
       provider = "nomad"
 
-      # Decides which allocations get connections. It is not for check_restart: a host that drains
-      # is not ready either.
+      # Decides which allocations get connections. It is not for check_restart: an allocation that
+      # drains is not ready either.
       check {
         name     = "ready"
         type     = "http"
@@ -111,7 +111,8 @@ job "web" {
           "bpf", "perfmon", "net_admin", "sys_ptrace", "dac_read_search", "setuid", "setgid", "kill",
           "chown",
         ]
-        # The profile of the client that tools/container/seccomp makes. Cgroup2 has to be writable.
+        # The seccomp profile on the client; tools/container/seccomp makes it. Cgroup2 has to be
+        # writable.
         security_opt = ["seccomp=/etc/nomad.d/reuseportd-seccomp.json", "writable-cgroups=true"]
 
         mount {
