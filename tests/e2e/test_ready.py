@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 import shutil
+import signal
 import socket
 import time
 
@@ -10,10 +11,10 @@ from harness.bed import PINS
 from harness.checks import FULL, cases, chance, check, equal, note, timeout, wait_until
 from harness.network import PORT, Client
 from harness.servers import Workers
-from runs import Run, worker_command
+from runs import Run, held, worker_command
 from stops import STOP, sampled, shortened, spread
 from test_attack_steering import attach_classic
-from webs import SERVICE, ask, of_command, start, stop, wait_equal
+from webs import SERVICE, ask, listener_inode, of_command, start, stop, wait_equal
 
 MARK = pathlib.Path("/run/reuseportd/host.draining")
 
@@ -123,6 +124,8 @@ def test_min_live(bed):
                               for name, least in (("a", "1"), ("b", "50%"))))
     refused = bed.reuseportd("run", config, status=2)
     check("services 'a' and 'b' have different values of `web-min-live`" in refused.err, f"{refused}")
+    refused = bed.reuseportd("run", "--workers", 1, "--web-min-live", 2, "--", "true", status=2)
+    check("`web-min-live` needs `web` or --metrics" in refused.err, f"{refused}")
     for wrong in ("0", "101%", "x", "1025"):
         for args in (("web", "--listen", "127.0.0.1:1"), ("metrics",)):
             refused = bed.reuseportd(*args, "--min-live", wrong, status=2)
@@ -175,6 +178,60 @@ def test_agent(bed):
     refused = bed.reuseportd("web", "--listen", "127.0.0.1:9467", "--agent", AGENT, status=1)
     check("agent checks" in refused.err, f"{refused}")
     stop(web)
+
+
+def test_agent_busy(bed):
+    """While the service's lock is held, the last line is given until it is two seconds old."""
+    Workers(bed, 2)
+    bed.reuseportd("attach", "--workers", 2)
+    web = start(bed, "--agent", AGENT)
+
+    def seen_held(line):
+        """How many old lines came. The line is read after @begin."""
+        n = 0
+        wait_until(lambda: seen_at(line), "the line", 30, 0.05)
+        begin, end = seen_at.begin, time.monotonic()
+        with held(SERVICE):
+            while True:
+                found, now = agent(), time.monotonic()
+                if found != line:
+                    break
+                n += now > end + 1.2
+            check(now > begin + 2, f"{found!r} after {now - begin:.2f} s")
+            check(found.startswith("down#"), found)
+        return n
+
+    def seen_at(line):
+        seen_at.begin = time.monotonic()
+        return agent() == line
+    n = 0
+    for command, line in (("drain", "ready up 50%"), ("resume", "ready up 100%")) * 5:
+        wait_until(lambda: agent().startswith("ready"), "ready", 30)
+        bed.reuseportd(command, "0")
+        n += seen_held(line)
+        if n:
+            break
+    check(n > 0, "a line that is given again")
+    stop(web)
+
+
+def test_agent_listener(bed):
+    """A port in use is an error at the start. The supervisor keeps the port over a re-exec."""
+    with socket.create_server(("127.0.0.1", 9466)):
+        run = Run(bed, worker_command(bed), "--web", "127.0.0.1:9465", "--web-agent", AGENT, workers=2, wait=False)
+        equal(run.process.wait(), 1, "exit status of the supervisor")
+        check(f"can't serve agent checks on {AGENT}: Address already in use" in run.log(), run.log())
+    equal(bed.left_files(), [], "files left")
+    run = Run(bed, worker_command(bed), "--web", "127.0.0.1:9465", "--web-agent", AGENT, workers=2)
+    wait_until(lambda: agent() == "ready up 100%", "ready", 30)
+    inode = listener_inode(9466)
+    for n in (2, 3):
+        run.process.kill(signal.SIGUSR2)
+        wait_until(lambda n=n: run.log().count("is taken over") == 2 * (n - 1), "the workers are taken over", 30)
+        wait_until(lambda: agent() == "ready up 100%", "ready", 30)
+        equal(listener_inode(9466), inode, "the listener")
+    check("has ended" not in run.log(), run.log())
+    equal(run.stop(), 0, "exit status of the supervisor")
 
 
 HAPROXY = """
@@ -276,6 +333,24 @@ def test_drain_host(bed):
     stop(web)
 
 
+def test_at_once(bed):
+    """As soon as `drain-host` says so, the host is draining for all clients, also while a command has
+    the service's lock; and so for `resume-host`."""
+    Workers(bed, 2)
+    bed.reuseportd("attach", "--workers", 2)
+    web = start(bed, "--agent", AGENT)
+    for hold in (False, True, False):
+        wait_ready(200)
+        wait_until(lambda: agent() == "ready up 100%", "ready", 30)
+        drain_host(bed, "--timeout", 0)
+        with held(SERVICE) if hold else contextlib.nullcontext():
+            equal(ready("?draining=404")[0], 404, "status")
+            equal(agent(), "drain", "line")
+        bed.reuseportd("resume-host")
+        equal((ready()[0], agent()), (200, "ready up 100%"), "resumed")
+    stop(web)
+
+
 def test_close_remaining(bed):
     """The remaining connections are reset, of a service that counts and of one that does not."""
     Workers(bed, 2)
@@ -308,6 +383,12 @@ def test_resumed_meanwhile(bed):
             bed.reuseportd("resume-host")
             equal(waits.wait(), 1, "exit status")
             check("resumed meanwhile" in waits.output(), waits.output())
+    # Before `drain-host` reads its own mark.
+    shown = bed.run(bed.program("strace"), "-qq", "-o", "/dev/null", "-P", MARK, "-e", "inject=newfstatat:error=ENOENT",
+                    bed.binary("reuseportd"), "drain-host", "--lame-duck", 0, "--timeout", 0)
+    equal(shown.code, 1, f"exit status: {shown}")
+    check("resumed meanwhile" in shown.err, f"{shown}")
+    bed.reuseportd("resume-host")
 
 
 def test_without_service(bed):

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """SIGTERM of `run --lame-duck`: /ready answers 503 while all is served, then the workers' connections
 end, then the workers."""
+import os
 import signal
 import threading
 
+import webs
 from harness.checks import check, equal, note, wait_until
 from harness.network import Client
+from harness.servers import Workers
 from runs import Run, held, worker_command
 from webs import LISTEN, ask
 
@@ -64,6 +67,7 @@ def test_lame_duck(bed):
     first = client.ask()
     run.process.kill(signal.SIGTERM)
     run.process.wait_output("web: draining: /ready answers 503")
+    equal(ask("/ready").status, 503, "/ready at once")
     answer = wait_until(lambda: (a := ask("/ready")).status == 503 and a.json(), "/ready is 503", 30)
     equal((answer["reason"], answer["live"]), ("draining", 2), f"{answer}")
     equal(ask("/ready?draining=404").status, 404, "for HAProxy")
@@ -128,3 +132,23 @@ def test_killed_in_lame_duck(bed):
     equal(run.status()["readiness"]["draining_since"], None, "draining")
     check(load.stop_unfailed()["ok"] > 0, "connections")
     equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_killed_with_workers(bed):
+    """The supervisor and its workers are killed: the service that is then attached is ready."""
+    run = Run(bed, worker_command(bed), "--lame-duck", "1h", workers=2)
+    pids = run.pids()
+    run.process.kill(signal.SIGTERM)
+    run.process.wait_output("web: draining: /ready answers 503")
+    run.kill_supervisor()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    Workers(bed, 2)
+    attach = ("attach", "--workers", 2, "--service", run.name)
+    wait_until(lambda: bed.reuseportd(*attach, status=None).code == 0, "attached", 30, 0.1)
+    web = webs.start(bed)
+    wait_until(is_ready, "ready", 30)
+    equal(run.status()["readiness"]["draining_since"], None, "draining")
+    bed.reuseportd("detach", run.name)
+    check(not os.path.exists("/run/reuseportd"), "the folder is left")
+    webs.stop(web)

@@ -35,7 +35,7 @@ struct cmd_run_servers {
 	struct web_process_command served[2]; /* the metrics, the page */
 	struct web_process processes[2];
 	/* The configurations may be freed earlier. */
-	char token_file[PATH_MAX], host[256], min_live[8], agent[ENDPOINT_TEXT_MAX];
+	char token_file[PATH_MAX], host[256], min_live[8];
 };
 
 #define _cleanup_servers_ __attribute__((cleanup(cmd_run_end_servers)))
@@ -124,10 +124,8 @@ static int cmd_run_set_web(struct cmd_run_servers *servers, const struct run_con
 		snprintf(servers->host, sizeof(servers->host), "%s", config->web_host);
 		served->host = servers->host;
 	}
-	if (config->web_agent) {
-		snprintf(servers->agent, sizeof(servers->agent), "%s", config->web_agent);
-		served->agent = servers->agent;
-	}
+	if (config->web_agent)
+		endpoint_parse(config->web_agent, &served->agent); /* was checked */
 	if (config->web_token_file) /* the child starts in another folder */
 		served->token_file = realpath(config->web_token_file, servers->token_file);
 	return 0;
@@ -175,6 +173,8 @@ static int cmd_run_bind_servers(struct cmd_run_servers *servers, const struct in
 
 	if (r == 0)
 		r = cmd_run_read_web(servers, loaded, err);
+	if (r == 0 && servers->min_live[0] && !servers->served[1].name && !i->listen.family)
+		r = error_usage(err, "`web-min-live` needs `web` or --metrics");
 	if (r < 0 && later) {
 		log_line("reuseportd: can't serve the page: %s", err->text);
 		servers->served[1] = (struct web_process_command){};

@@ -26,7 +26,7 @@ int cmd_web(struct invocation *i, struct error *err)
 	        .look = {.admin = i->web.admin, .patience_ms = PATIENCE_MS},
 	        .host = i->web.host,
 	        .act = i->web.admin ? web_action : NULL,
-	        .agent = i->agent,
+	        .agent = i->web.agent,
 	};
 	int r = cmd_web_check(i, err);
 

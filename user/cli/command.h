@@ -40,7 +40,6 @@ struct invocation {
 	struct dealing dealing;     /* policy; RPD_POLICY_MAX, -1 and 0 choices = not given */
 	struct rpd_endpoint listen; /* metrics --listen, attach --metrics; family 0 = not given */
 	struct web_process_command web; /* web; without an address = not given */
-	struct rpd_endpoint agent;      /* web --agent; family 0 = not given */
 	uint32_t swap_pid;
 	int fds[INVOCATION_FDS_MAX];
 	size_t n_fds;

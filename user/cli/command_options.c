@@ -331,7 +331,7 @@ const struct option_row command_options_web[] = {
          "Also answer agent checks of HAProxy at this address, one line for each connection, of "
          "all services together: `ready up 75%` (the share of workers that get new connections), "
          "`drain` or `down#REASON`. It needs no token",
-         option_set_endpoint, AT(agent)},
+         option_set_endpoint, AT(web.agent)},
         {0},
 };
 

@@ -38,7 +38,7 @@ int web_serve(const struct http_settings *settings, const char *path, struct err
 
 	http_server_init(&server, settings);
 	r = http_server_inherit(&server, err);
-	if (r == 0)
+	if (r == 0) /* what was not passed */
 		r = http_server_await_bind(&server, err);
 	if (r < 0)
 		return r;

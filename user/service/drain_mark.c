@@ -26,15 +26,32 @@ static void drain_mark_path(const char *service, char ret[PATH_MAX])
 		run_dir_path(DRAIN_MARK_HOST, NULL, ret, PATH_MAX);
 }
 
-int64_t drain_mark_read(const char *service)
+static int64_t drain_mark_time(const char *path)
 {
-	char path[PATH_MAX];
 	struct stat st;
 
-	drain_mark_path(service, path);
 	if (lstat(path, &st) < 0)
 		return 0;
 	return st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec;
+}
+
+int64_t drain_mark_read(const char *service)
+{
+	char path[PATH_MAX];
+
+	drain_mark_path(service, path);
+	return drain_mark_time(path);
+}
+
+int64_t drain_mark_read_change(void)
+{
+	return drain_mark_time(RUN_DIR_ROOT);
+}
+
+/* As a change of the host's mark does by itself. */
+static void drain_mark_note_change(void)
+{
+	utimensat(AT_FDCWD, RUN_DIR_ROOT, NULL, 0);
 }
 
 int drain_mark_set(const char *service, struct error *err)
@@ -55,6 +72,7 @@ int drain_mark_set(const char *service, struct error *err)
 		close(fd);
 	else if (errno != EEXIST)
 		return error_set(err, -errno, "can't make %s: %s", path, strerror(errno));
+	drain_mark_note_change();
 	return fd >= 0 ? DRAIN_MARK_CHANGED : DRAIN_MARK_UNCHANGED;
 }
 
@@ -67,6 +85,7 @@ int drain_mark_clear(const char *service, struct error *err)
 		return errno == ENOENT ? DRAIN_MARK_UNCHANGED
 		                       : error_set(err, -errno, "can't remove %s: %s", path,
 		                                   strerror(errno));
+	drain_mark_note_change();
 	if (!service)
 		run_dir_remove_root();
 	return DRAIN_MARK_CHANGED;

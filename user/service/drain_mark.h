@@ -27,6 +27,10 @@ enum drain_mark_outcome {
 	DRAIN_MARK_UNCHANGED, /* it was so already: the time of a set mark stays */
 };
 
+/* A time that is another one after each change of any mark; 0 = there was none. What a program knew
+ * before may be wrong then. */
+int64_t drain_mark_read_change(void);
+
 /* Return an enum drain_mark_outcome, or a negative errno with @err set. */
 int drain_mark_set(const char *service, struct error *err);
 int drain_mark_clear(const char *service, struct error *err);

@@ -37,7 +37,7 @@ void host_drain_free(struct host_drain *drain)
 
 static int host_drain_check_mark(int64_t since, struct error *err)
 {
-	return drain_mark_read(NULL) == since
+	return since && drain_mark_read(NULL) == since
 	               ? 0
 	               : error_set(err, -ECANCELED,
 	                           "the host was resumed meanwhile (`reuseportd resume-host`)");

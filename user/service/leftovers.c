@@ -16,6 +16,7 @@
 #include "kern/steer_socks.h"
 #include "kern/steer_workers.h"
 #include "service/deployment_file.h"
+#include "service/drain_mark.h"
 #include "service/run_dir.h"
 
 #define LEFTOVERS_TRIES 200
@@ -112,5 +113,6 @@ void leftovers_remove(const char *service)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
 		run_dir_unlink(service, files[i]);
+	drain_mark_clear(service, NULL);
 	run_dir_remove(service);
 }

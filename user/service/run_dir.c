@@ -11,8 +11,6 @@
 
 #include "base/cleanup.h"
 
-#define RUN_DIR_ROOT "/run/reuseportd"
-
 void run_dir_path(const char *service, const char *name, char *buf, size_t size)
 {
 	snprintf(buf, size, RUN_DIR_ROOT "/%s%s%s", service, name ? "/" : "", name ? name : "");

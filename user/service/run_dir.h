@@ -11,6 +11,8 @@
 
 #include "base/error.h"
 
+#define RUN_DIR_ROOT "/run/reuseportd"
+
 /* The path of the service's run directory or, with @name, of a file in it. */
 void run_dir_path(const char *service, const char *name, char *buf, size_t size);
 

@@ -16,6 +16,7 @@
 #include "kern/netns.h"
 #include "kern/proc.h"
 #include "kern/steer_setup.h"
+#include "service/drain_mark.h"
 #include "service/leftovers.h"
 #include "service/schedule_commit.h"
 #include "service/service_endpoint.h"
@@ -37,6 +38,7 @@ int service_create_describe(struct service *service, unsigned int workers, const
 	strcpy(info->label, label); /* its length was checked */
 	info->attached_at = time(NULL);
 	service->reachable = true;
+	drain_mark_clear(service->pins.service, NULL); /* of an owner that was killed */
 	return 0;
 }
 

@@ -26,7 +26,8 @@ void ready_view_note_fault(struct ready_view *it, const char *fault)
 void ready_view_add(struct ready_view *it, const char *name, const struct service_ready *ready)
 {
 	const unsigned int needed = min_live_count(&it->min_live, ready->wanted);
-	const bool has_enough = ready->live >= needed;
+	/* The workers of a service that is draining may be stopping. */
+	const bool has_enough = ready->live >= needed || ready->draining_since;
 	char text[256];
 
 	it->services++;
@@ -66,7 +67,8 @@ void ready_view_read(const char *name, void *data)
 		r = observe(&service, OBSERVE_KNOWN, &observed, &why);
 	if (r != 0) {
 		it->services++;
-		ready_view_note_fault(it, why.text);
+		if (r != SERVICE_LOCKED || !it->draining_since)
+			ready_view_note_fault(it, why.text);
 		return;
 	}
 	service_in_force_read(&service, &found);

@@ -40,7 +40,8 @@ void ready_view_add(struct ready_view *it, const char *name, const struct servic
 void ready_view_note_fault(struct ready_view *it, const char *fault);
 
 /* Reads service @name and adds it to @data, a struct ready_view. One that can't be read can't take
- * connections. A function for service_each(). */
+ * connections, except that on a draining host its lock may be busy. A function for service_each().
+ */
 void ready_view_read(const char *name, void *data);
 
 enum ready_state ready_view_state(const struct ready_view *it);

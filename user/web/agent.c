@@ -9,9 +9,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "kern/netns.h"
+#include "service/drain_mark.h"
 #include "view/ready_view.h"
 #include "web/answers.h"
-#include "web/http_listener.h"
 
 /* Of one call of agent_handle(). */
 #define AGENT_EVENTS  32
@@ -33,14 +33,10 @@ static int agent_watch(struct agent *agent, int fd, struct http_client *client)
 	return epoll_ctl(agent->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
-int agent_start(struct agent *agent, const struct rpd_endpoint *address, struct error *err)
+int agent_start(struct agent *agent, struct error *err)
 {
-	const struct http_address at = {.tcp = *address};
-	int r = http_listener_await(&at, "agent checks", err);
+	int r;
 
-	if (r < 0)
-		return r;
-	agent->listener = r;
 	agent->epoll = epoll_create1(EPOLL_CLOEXEC);
 	r = agent->epoll < 0 ? -errno : agent_watch(agent, agent->listener, NULL);
 	return r < 0 ? error_set(err, r, "can't wait for agent checks: %s", strerror(-r)) : 0;
@@ -54,18 +50,27 @@ static void agent_close(struct agent *agent, struct http_client *client)
 	close(fd);
 }
 
-/* A line that is younger than the others of this process is given again, as in answers.h. */
+/* A line is kept as long as an answer (answers.h). */
 static const char *agent_look(struct agent *agent, const struct look_settings *settings, int home,
                               int64_t now)
 {
+	const int64_t change = drain_mark_read_change();
 	struct error err = {};
 	struct ready_view it;
 
-	if (now < agent->until)
+	if (change != agent->change)
+		agent->line[0] = '\0';
+	if (agent->line[0] && now < agent->until)
 		return agent->line;
 	if (look_read_ready(settings, NULL, &it, &err) < 0)
 		ready_view_note_fault(&it, err.text);
 	netns_return(home, &err);
+	if (it.busy && agent->line[0] && now < agent->seen + ANSWERS_BUSY_NS) {
+		agent->until = agent->seen + ANSWERS_BUSY_NS;
+		return agent->line;
+	}
+	agent->change = change;
+	agent->seen = now;
 	agent->until = now + ANSWERS_KEPT_NS;
 	return ready_view_format_agent(&it, agent->line, sizeof(agent->line));
 }

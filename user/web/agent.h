@@ -10,19 +10,20 @@
 #include "web/look.h"
 
 struct agent {
-	int epoll; /* of the listener and the connections; -1 = there is no agent */
-	int listener;
+	int epoll;    /* of the listener and the connections; -1 = not started */
+	int listener; /* -1 = there is no agent */
 	struct http_clients clients;
-	char line[256];
-	int64_t until; /* the line is given again until then; CLOCK_MONOTONIC, ns */
+	char line[256];      /* the last one; "" = none */
+	int64_t seen, until; /* as of struct answer */
+	int64_t change;      /* as of struct answers */
 };
 
 /* No agent: agent_stop() may be called. */
 void agent_init(struct agent *agent);
 
-/* Listens; waits up to a second for a process that ends at the moment. Returns 0, or a negative
- * errno with @err set. */
-int agent_start(struct agent *agent, const struct rpd_endpoint *address, struct error *err);
+/* Begins to wait for connections to agent->listener, which agent_stop() closes. Returns 0, or a
+ * negative errno with @err set. */
+int agent_start(struct agent *agent, struct error *err);
 
 /* Handles what is due, in a bounded number of steps; to be called when agent->epoll is readable.
  * @home: the network namespace of the process, where it leaves the calling thread. */

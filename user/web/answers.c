@@ -14,6 +14,13 @@ void answers_free_one(struct answer *answer)
 	*answer = (struct answer){};
 }
 
+void answers_note_change(struct answers *answers, int64_t change)
+{
+	if (change != answers->change)
+		answers_free(answers);
+	answers->change = change;
+}
+
 const struct answer *answers_find(const struct answers *answers, const struct route *route,
                                   const char *service, int64_t now)
 {

@@ -26,8 +26,13 @@ struct answer {
 
 /* Empty: {}. */
 struct answers {
+	int64_t change; /* of the marks (service/drain_mark.h), before the answers were made */
 	struct answer rows[ANSWERS_MAX];
 };
+
+/* Frees all answers if a mark has changed meanwhile: as soon as `drain-host` has said so, no client
+ * is told otherwise. @change: of the marks, now. */
+void answers_note_change(struct answers *answers, int64_t change);
 
 /* The answer that is kept, or NULL. */
 const struct answer *answers_find(const struct answers *answers, const struct route *route,

@@ -10,6 +10,7 @@
 #include "base/parse.h"
 #include "core/service_name.h"
 #include "kern/netns.h"
+#include "service/drain_mark.h"
 #include "view/event_view.h"
 #include "web/http_response.h"
 
@@ -74,13 +75,13 @@ static enum MHD_Result http_request_show(struct http_server *server,
                                          const struct route *route, const char *service,
                                          const struct route_query *query)
 {
-	const struct answer *kept =
-	        answers_find(&server->answers, route, service, clock_ns(CLOCK_MONOTONIC));
-	const struct answer *old = NULL;
+	const struct answer *kept, *old = NULL;
 	struct answer answer;
 	struct look look = {};
 	enum MHD_Result r;
 
+	answers_note_change(&server->answers, drain_mark_read_change());
+	kept = answers_find(&server->answers, route, service, clock_ns(CLOCK_MONOTONIC));
 	if (kept)
 		return http_request_send(connection, kept, query);
 	http_request_look(server, route, service, &answer, &look);

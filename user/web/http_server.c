@@ -53,17 +53,16 @@ static int http_server_bind_by(struct http_server *server,
                                            struct error *err),
                                struct error *err)
 {
+	const struct http_settings *settings = server->settings;
+	const struct http_address agent = {.tcp = settings->agent};
 	int r = server->home < 0 ? netns_open_current(&server->home, err)
 	                         : netns_return(server->home, err);
 
-	if (r == 0 && server->listener >= 0)
-		return 0;
-	if (r == 0)
-		r = open(&server->settings->address, server->settings->what, err);
-	if (r < 0)
-		return r;
-	server->listener = r;
-	return 0;
+	if (r == 0 && server->listener < 0)
+		r = server->listener = open(&settings->address, settings->what, err);
+	if (r >= 0 && agent.tcp.family && server->agent.listener < 0)
+		r = server->agent.listener = open(&agent, "agent checks", err);
+	return r < 0 ? r : 0;
 }
 
 int http_server_bind(struct http_server *server, struct error *err)
@@ -101,7 +100,9 @@ int http_server_inherit(struct http_server *server, struct error *err)
 	server->is_inherited = true;
 	if (n > 1 && sd_is_fifo(SD_LISTEN_FDS_START + 1, NULL) > 0)
 		server->lifeline = SD_LISTEN_FDS_START + 1;
-	return 1;
+	if (n > 2 && server->lifeline >= 0)
+		server->agent.listener = SD_LISTEN_FDS_START + 2;
+	return 0;
 }
 
 /* --- libmicrohttpd */
@@ -238,8 +239,8 @@ int http_server_serve(struct http_server *server, void (*ready)(const void *data
 	if (signals < 0)
 		return error_set(err, -errno, "can't wait for signals: %s", strerror(errno));
 	r = http_server_start(server, err);
-	if (r == 0 && server->settings->agent.family)
-		r = agent_start(&server->agent, &server->settings->agent, err);
+	if (r == 0 && server->agent.listener >= 0)
+		r = agent_start(&server->agent, err);
 	if (r == 0)
 		r = privileges_drop(err);
 	if (r < 0)

@@ -43,16 +43,17 @@ struct http_server {
 /* Sets the stopped state; the settings must stay valid. http_server_stop() may then be called. */
 void http_server_init(struct http_server *server, const struct http_settings *settings);
 
-/* Listens on the address. The first call must come before a service is opened, because that enters
- * the service's network namespace. After a failure it may be called again. A listener that
- * is there already is kept. Returns 0, or a negative errno with @err set. */
+/* Listens on the address, and on that of agent checks. The first call must come before a service is
+ * opened, because that enters the service's network namespace. After a failure it may be called
+ * again. A listener that is there already is kept. Returns 0, or a negative errno with @err set. */
 int http_server_bind(struct http_server *server, struct error *err);
 
 /* The same, but waits up to a second for a server that ends at the moment. */
 int http_server_await_bind(struct http_server *server, struct error *err);
 
-/* Takes the listener that the parent has passed, and the lifeline if there is one, by the protocol
- * of sd_listen_fds(3). Returns whether there was a listener, or a negative errno with @err set. */
+/* Takes the listener that the parent has passed, if there is one, by the protocol of
+ * sd_listen_fds(3); then the lifeline and the listener of agent checks, as web_process.h passes
+ * them. http_server_bind() makes what is missing. Returns 0, or a negative errno with @err set. */
 int http_server_inherit(struct http_server *server, struct error *err);
 
 /* Gives up the rights that a look does not need, and answers requests until SIGTERM, SIGINT or the

@@ -27,8 +27,9 @@
 #define AGAIN_US 1000000
 #define KILL_MS  5000
 
-/* The descriptor of a listener, over an exec() of this process. */
+/* The descriptors of the listeners, over an exec() of this process. */
 #define ENV_LISTENER "REUSEPORTD_LISTENER_"
+#define ENV_AGENT    "REUSEPORTD_AGENT_LISTENER_"
 #define ENV_MAX      64
 
 #define FIRST_FD 3  /* as sd_listen_fds(3) has it */
@@ -62,69 +63,100 @@ static void web_process_kill(struct web_process *process)
 	process->again = sd_event_source_disable_unref(process->again);
 }
 
-static void web_process_drop_listener(struct web_process *process)
+static void web_process_drop_listener(int *listener)
 {
-	cleanup_close(&process->server.listener);
-	process->server.listener = -1;
+	cleanup_close(listener);
+	*listener = -1;
 }
 
-static const char *web_process_env(const char *name, char buf[ENV_MAX])
+/* --- the listeners */
+
+static const char *web_process_env(const char *prefix, const char *name, char buf[ENV_MAX])
 {
-	snprintf(buf, ENV_MAX, ENV_LISTENER "%s", name);
+	snprintf(buf, ENV_MAX, "%s%s", prefix, name);
 	return buf;
 }
 
-/* --- the listener */
+static int web_process_read_env(const char *prefix, const char *name)
+{
+	char env[ENV_MAX];
+	const char *value = getenv(web_process_env(prefix, name, env));
+	struct http_address ignored;
+	long fd = -1;
+
+	if (value &&
+	    (parse_long(value, STDERR_FILENO + 1, INT_MAX, &fd) < 0 ||
+	     http_listener_read((int)fd, &ignored) < 0 || fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0))
+		fd = -1;
+	unsetenv(env);
+	return (int)fd;
+}
+
+static void web_process_set_env(const char *prefix, const char *name, int listener)
+{
+	char env[ENV_MAX], value[16];
+
+	if (listener < 0)
+		return;
+	snprintf(value, sizeof(value), "%d", listener);
+	setenv(web_process_env(prefix, name, env), value, true);
+	fcntl(listener, F_SETFD, 0);
+}
+
+static void web_process_clear_env(const char *prefix, const char *name, int listener)
+{
+	char env[ENV_MAX];
+
+	unsetenv(web_process_env(prefix, name, env));
+	if (listener >= 0)
+		fcntl(listener, F_SETFD, FD_CLOEXEC);
+}
 
 void web_process_init(struct web_process *process, const char *name)
 {
-	char env[ENV_MAX];
-	const char *value = getenv(web_process_env(name, env));
-	struct http_address ignored;
-	long fd;
-
 	web_process_clear(process);
-	if (value && parse_long(value, STDERR_FILENO + 1, INT_MAX, &fd) == 0 &&
-	    http_listener_read((int)fd, &ignored) == 0 && fcntl((int)fd, F_SETFD, FD_CLOEXEC) == 0)
-		process->server.listener = (int)fd;
-	unsetenv(env);
+	process->server.listener = web_process_read_env(ENV_LISTENER, name);
+	process->server.agent.listener = web_process_read_env(ENV_AGENT, name);
 }
 
 void web_process_pass(struct web_process *process)
 {
-	char env[ENV_MAX], value[16];
-
 	web_process_kill(process);
-	if (process->server.listener < 0)
+	if (!process->command)
 		return;
-	snprintf(value, sizeof(value), "%d", process->server.listener);
-	setenv(web_process_env(process->command->name, env), value, true);
-	fcntl(process->server.listener, F_SETFD, 0);
+	web_process_set_env(ENV_LISTENER, process->command->name, process->server.listener);
+	web_process_set_env(ENV_AGENT, process->command->name, process->server.agent.listener);
 }
 
 /* After an exec() that has failed. */
 static void web_process_keep(struct web_process *process)
 {
-	char env[ENV_MAX];
+	web_process_clear_env(ENV_LISTENER, process->command->name, process->server.listener);
+	web_process_clear_env(ENV_AGENT, process->command->name, process->server.agent.listener);
+}
 
-	unsetenv(web_process_env(process->command->name, env));
-	if (process->server.listener >= 0)
-		fcntl(process->server.listener, F_SETFD, FD_CLOEXEC);
+/* Closes a listener that was passed for another address. */
+static void web_process_check_passed(int *listener, const struct http_address *wanted)
+{
+	struct http_address passed;
+
+	if (*listener >= 0 &&
+	    (http_listener_read(*listener, &passed) < 0 || !http_address_equal(&passed, wanted)))
+		web_process_drop_listener(listener);
 }
 
 static int web_process_take(struct web_process *process, const struct web_process_command *command,
                             struct error *err)
 {
+	const struct http_address agent = {.tcp = command->agent};
 	int r = http_library_check(err);
-	struct http_address passed;
 
 	if (r < 0)
 		return r;
-	if (process->server.listener >= 0 &&
-	    (http_listener_read(process->server.listener, &passed) < 0 ||
-	     !http_address_equal(&passed, &command->address)))
-		web_process_drop_listener(process);
+	web_process_check_passed(&process->server.listener, &command->address);
+	web_process_check_passed(&process->server.agent.listener, &agent);
 	process->settings.address = command->address;
+	process->settings.agent = command->agent;
 	process->settings.what = command->what;
 	process->command = command;
 	return 0;
@@ -167,18 +199,20 @@ static size_t web_process_add(const char **argv, size_t n, const char *name, con
 static int web_process_spawn(struct web_process *process, int lifeline, struct error *err)
 {
 	const struct web_process_command *command = process->command;
-	char address[HTTP_ADDRESS_TEXT_MAX];
+	char address[HTTP_ADDRESS_TEXT_MAX], agent[ENDPOINT_TEXT_MAX];
 	const struct spawn_fd fds[] = {{process->server.listener, FIRST_FD},
-	                               {lifeline, FIRST_FD + 1}};
+	                               {lifeline, FIRST_FD + 1},
+	                               {process->server.agent.listener, FIRST_FD + 2}};
+	const bool has_agent = process->server.agent.listener >= 0;
 	const char *argv[ARGV_MAX] = {"/proc/self/exe", command->name};
-	char *env[] = {"LISTEN_FDS=2", "LISTEN_PID=0", NULL};
+	char *env[] = {has_agent ? "LISTEN_FDS=3" : "LISTEN_FDS=2", "LISTEN_PID=0", NULL};
 	const struct spawn_request request = {
 	        .argv = (char *const *)argv,
 	        .env = env,
 	        .cwd = "/",
 	        .cgroup = -1,
 	        .fds = fds,
-	        .n_fds = ARRAY_SIZE(fds),
+	        .n_fds = has_agent ? 3 : 2,
 	        .listen_pid = true,
 	};
 	size_t n = web_process_add(argv, 2, "--listen",
@@ -188,7 +222,9 @@ static int web_process_spawn(struct web_process *process, int lifeline, struct e
 	n = web_process_add(argv, n, "--token-file", command->token_file);
 	n = web_process_add(argv, n, "--host", command->host);
 	n = web_process_add(argv, n, "--min-live", command->min_live);
-	n = web_process_add(argv, n, "--agent", command->agent);
+	if (has_agent)
+		n = web_process_add(argv, n, "--agent",
+		                    endpoint_format(&command->agent, agent, sizeof(agent)));
 	if (command->admin)
 		argv[n++] = "--admin";
 	argv[n] = process->service;
@@ -231,10 +267,9 @@ static int web_process_on_end(sd_event_source *source, int fd, uint32_t events, 
 static int web_process_try_start(struct web_process *process, struct error *err)
 {
 	_cleanup_close_ int theirs = -1;
-	int ends[2], r = 0;
+	int ends[2], r;
 
-	if (process->server.listener < 0)
-		r = http_server_bind(&process->server, err);
+	r = http_server_bind(&process->server, err);
 	if (r < 0)
 		return r;
 	if (pipe2(ends, O_CLOEXEC) < 0)
@@ -256,7 +291,8 @@ void web_process_start(sd_event *loop, void *data)
 	struct error err = {};
 
 	if (!process->command) {
-		web_process_drop_listener(process);
+		web_process_drop_listener(&process->server.listener);
+		web_process_drop_listener(&process->server.agent.listener);
 		return;
 	}
 	process->loop = loop;

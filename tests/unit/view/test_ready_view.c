@@ -100,8 +100,12 @@ static void draining(void **state)
 	       "{\"ready\":false,\"reason\":\"draining\",\"live\":6,\"wanted\":6,\"version\":null,"
 	       "\"draining_since\":1000.000}",
 	       "drain\n");
-	ready = of(0, 2);
+	ready = of(0, 2); /* its workers are being stopped */
+	ready.draining_since = SINCE + NS_PER_S;
 	ready_view_add(&it, "d", &ready);
+	assert_int_equal(ready_view_state(&it), READY_DRAINING);
+	ready.draining_since = 0;
+	ready_view_add(&it, "e", &ready);
 	assert_int_equal(ready_view_state(&it), READY_NOT);
 	assert_int_equal(it.draining_since, SINCE);
 }

@@ -61,6 +61,18 @@ static void of_a_busy_service(void **state)
 	assert_null(answers_find_old(&answers, &route_all[0], "a", T0 + 2 * S));
 }
 
+/* No answer is given that was made before a mark has changed, also not of a busy service. */
+static void until_a_change(void **state)
+{
+	answers_note_change(&answers, 1);
+	keep(&route_all[0], "a", 200, T0);
+	answers_note_change(&answers, 1);
+	assert_int_equal(find(&route_all[0], "a", T0), 200);
+	answers_note_change(&answers, 2);
+	assert_int_equal(find(&route_all[0], "a", T0), 0);
+	assert_null(answers_find_old(&answers, &route_all[0], "a", T0));
+}
+
 static void ends(void **state)
 {
 	assert_int_equal(answers_expire(&answers, T0), INT64_MAX);
@@ -93,6 +105,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test_teardown(for_a_second, reset),
 	        cmocka_unit_test_teardown(of_a_busy_service, reset),
+	        cmocka_unit_test_teardown(until_a_change, reset),
 	        cmocka_unit_test_teardown(ends, reset),
 	        cmocka_unit_test_teardown(many, reset),
 	};
