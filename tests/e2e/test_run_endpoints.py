@@ -248,27 +248,6 @@ def test_dropped_address(bed):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
-def test_drain_host_of_dropped_address(bed):
-    """`drain-host` also waits for a former worker's connection on an address that was dropped."""
-    server = script(bed, "server.js", SERVER)
-    run = Run(bed, ["node", server], "--env", "HOST=127.0.0.2", "--settle", "0.3",
-              "--drain-timeout", "300s", workers=1)
-    client = socket.create_connection(("127.0.0.2", PORT))
-    wait_until(lambda: run.workers()[0]["active"] == 1, "the connection is open")
-    bed.start(bed.binary("reuseportd"), "reload", run.name, "--", "env", "HOST=127.0.0.1", "node", server,
-              name="reload")
-    run.process.wait_output("1 of 1 workers are new")
-    wait_until(lambda: addresses(run) == [f"127.0.0.1:{PORT}"], "the address is dropped")
-    args = ("drain-host", "--json", "--lame-duck", 0)
-    (service,) = bed.reuseportd(*args, "--timeout", 0, status=3).json()["services"]
-    host, port = client.getsockname()
-    equal([row["peer"] for row in service["remaining"]], [f"{host}:{port}"], "connections")
-    client.close()
-    equal(bed.reuseportd(*args).json()["empty"], True, "empty")
-    bed.reuseportd("resume-host")
-    equal(run.stop(), 0, "exit status of the supervisor")
-
-
 @cases("one", "two")
 def test_debug_port(bed, case):
     """A worker opens the inspector: its own port, which no reload needs, and which hangs nobody
