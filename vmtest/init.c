@@ -199,12 +199,13 @@ static bool init_has_id(const struct bpf_ids *all, uint32_t id)
 	return false;
 }
 
-/* Writes the name of a program or a map; links have none. */
+/* Writes the name of a program or a map, or of a link's program. */
 static void init_name_bpf(const struct kind *kind, uint32_t id, char name[BPF_OBJ_NAME_LEN])
 {
 	union bpf_attr attr = {.prog_id = id}; /* map_id and link_id are at the same offset */
 	struct bpf_prog_info program = {};
 	struct bpf_map_info map = {};
+	struct bpf_link_info link = {};
 	int fd = (int)syscall(SYS_bpf, kind->open, &attr, sizeof(attr));
 
 	memset(&attr, 0, sizeof(attr));
@@ -215,16 +216,32 @@ static void init_name_bpf(const struct kind *kind, uint32_t id, char name[BPF_OB
 	} else if (kind->next == BPF_MAP_GET_NEXT_ID) {
 		attr.info.info_len = sizeof(map);
 		attr.info.info = (uintptr_t)&map;
+	} else {
+		attr.info.info_len = sizeof(link);
+		attr.info.info = (uintptr_t)&link;
 	}
-	if (attr.info.info_len > 0)
-		syscall(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr));
-	memcpy(name, kind->next == BPF_PROG_GET_NEXT_ID ? program.name : map.name,
-	       BPF_OBJ_NAME_LEN);
+	syscall(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr));
 	if (fd >= 0)
 		close(fd);
+	if (kind->next == BPF_LINK_GET_NEXT_ID && link.prog_id)
+		init_name_bpf(&kinds[0], link.prog_id, name);
+	else
+		memcpy(name, kind->next == BPF_PROG_GET_NEXT_ID ? program.name : map.name,
+		       BPF_OBJ_NAME_LEN);
 }
 
-/* Objects that did not exist before the tests, and that systemd has not made for a unit. */
+/* systemd makes some for units, and those of RestrictFileSystems= again after a soft reboot. */
+static bool init_is_of_systemd(const char *name)
+{
+	static const char *const begins[] = {"sd_", "restrict_filesy", "cgroup_hash"};
+
+	for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++)
+		if (strncmp(name, begins[i], strlen(begins[i])) == 0)
+			return true;
+	return false;
+}
+
+/* Objects that did not exist before the tests, and that systemd has not made. */
 static struct bpf_ids init_list_new_bpf(const struct kind *kind)
 {
 	struct bpf_ids now = init_list_bpf(kind), news = {};
@@ -234,7 +251,7 @@ static struct bpf_ids init_list_new_bpf(const struct kind *kind)
 		if (init_has_id(&kind->first, now.ids[i]))
 			continue;
 		init_name_bpf(kind, now.ids[i], name);
-		if (strncmp(name, "sd_", 3) != 0)
+		if (!init_is_of_systemd(name))
 			news.ids[news.n++] = now.ids[i];
 	}
 	return news;

@@ -35,10 +35,15 @@ MASKED = ("systemd-update-utmp.service", "systemd-random-seed.service", "systemd
           "systemd-logind.service", "systemd-user-sessions.service", "remote-fs.target",
           "getty.target", "systemd-tmpfiles-clean.timer", "systemd-hwdb-update.service",
           "systemd-binfmt.service", "systemd-boot-system-token.service", "ldconfig.service")
+# It goes on over a soft reboot, which systemd has since 254.
 UNIT = """
 [Unit]
 Description=Tests of reuseportd
 FailureAction=reboot-force
+DefaultDependencies=no
+After=basic.target
+IgnoreOnIsolate=yes
+SurviveFinalKillSignal=yes
 
 [Service]
 Type=oneshot
