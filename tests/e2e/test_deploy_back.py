@@ -125,6 +125,23 @@ def test_person_starts_again(bed):
     equal(run.pids(), old, "workers")
 
 
+@timeout(240)
+def test_refused_deployment(bed):
+    """A deployment whose slot can't be added leaves the held workers to the one before."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=1)
+    old = run.pids()
+    run.deploy(*BLUE_GREEN, "--keep-old", "1h", "--wait")
+    tracer = bed.start(bed.program("strace"), "-o", "/dev/null", "--inject=sendto:error=ENOBUFS:when=1", "-p",
+                       run.process.pid, name="strace")
+    tracer.wait_output("attached")
+    refused = run.deploy("--strategy", "canary", "--label", "v3", "--detach", status=1)
+    tracer.kill(signal.SIGTERM)
+    tracer.wait()
+    check("can't list listening sockets" in refused.err, f"{refused}")
+    run.command_line("rollback")
+    equal(run.pids(), old, "workers")
+
+
 class Stuck(Deploys):
     """A service whose old worker in slot 0 keeps a lock of the kernel from stick() to free(): until
     then it can't get its slot back."""

@@ -77,9 +77,9 @@ def test_one_worker(bed):
 class Two:
     """Two workers of a version that was promoted, while those of the version before are held."""
 
-    def __init__(self, bed):
+    def __init__(self, bed, workers=2):
         self.bed, self.n = bed, 1
-        self.run = Deploys(bed, self.command(), *QUICK, workers=2)
+        self.run = Deploys(bed, self.command(), *QUICK, workers=workers)
         self.promote()
 
     def command(self):
@@ -111,6 +111,13 @@ class Two:
         equal(len(set(ids)), len(ids), f"deployments of {ids}")
 
 
+def begin(run, *how):
+    """A deployment begins, under killat."""
+    return one_pass(run, lambda: run.deploy("--strategy", "canary", "--steps", "50% pause", "--label",
+                                            "next", "--detach", status=None),
+                    lambda: is_shown(run, new="next", phase="paused"), *how)
+
+
 @timeout(240, full=3600)
 def test_begin(bed):
     """The supervisor is killed while a deployment begins: the next one does not take the workers that
@@ -118,11 +125,6 @@ def test_begin(bed):
     Calls between two files that are replaced matter less: they are for --full."""
     it = Two(bed)
     run = it.run
-
-    def begin(*how):
-        return one_pass(run, lambda: run.deploy("--strategy", "canary", "--steps", "50% pause",
-                                                "--label", "next", "--detach", status=None),
-                        lambda: is_shown(run, new="next", phase="paused"), *how)
 
     def check_goes_on(stop):
         restart(run)
@@ -134,13 +136,40 @@ def test_begin(bed):
         equal(run.pids(), it.stable, f"workers after a kill at {stop}")
         equal(run.versions(), [f"v{it.n}"] * 2, f"versions after a kill at {stop}")
 
-    stops = begin("--list")
+    stops = begin(run, "--list")
     stops = stops[:next(i for i, stop in enumerate(stops) if kind_of(stop) == "clone3")]
     stops = instants(stops) if FULL else replacements(stops)
     check_goes_on("the end of the pass")
     for stop in stops:
         it.promote()
-        begin("--at", stop)
+        begin(run, "--at", stop)
+        check_goes_on(stop)
+    note(f"killed at {len(stops)} stops")
+
+
+@timeout(240)
+def test_begin_beside_one_worker(bed):
+    """The same for a canary beside one worker. Its slot is added before the held worker is let go."""
+    it = Two(bed, workers=1)
+    run = it.run
+
+    def check_goes_on(stop):
+        restart(run)
+        if is_shown(run, new="next"):
+            run.wait_for(phase="paused")
+            held = [row["slot"] for row in run.status()["former_workers"] if row["state"] == "kept"]
+            equal(held, [], f"slots of held workers after a kill at {stop}")
+            run.command_line("abort")
+        wait_until(lambda: run.pids() == it.stable, f"one worker is left after a kill at {stop}", 60)
+        equal(run.versions(), [f"v{it.n}"], f"versions after a kill at {stop}")
+
+    stops = begin(run, "--list")
+    stops = replacements(stops[:next(i for i, stop in enumerate(stops) if kind_of(stop) == "clone3")])
+    check_goes_on("the end of the pass")
+    check(len(stops) >= 2, stops)
+    for stop in stops:
+        it.promote()
+        begin(run, "--at", stop)
         check_goes_on(stop)
     note(f"killed at {len(stops)} stops")
 

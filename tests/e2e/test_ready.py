@@ -351,6 +351,26 @@ def test_at_once(bed):
     stop(web)
 
 
+def test_former_worker_of_dropped_address(bed):
+    """`drain-host` also waits for the connections that a former worker has on an address that the
+    service no longer has."""
+    def on(host):
+        return worker_command(bed, "--address", host)
+    run = Run(bed, on("127.0.0.2"), "--settle", "0.3", "--drain-timeout", "300s", workers=1)
+    with Client("127.0.0.2") as client:
+        client.ask()
+        bed.start(bed.binary("reuseportd"), "reload", run.name, "--", *on("127.0.0.1"), name="reload")
+        run.process.wait_output("1 of 1 workers are new")
+        wait_until(lambda: [row["address"] for row in run.status()["endpoints"]] == ["127.0.0.1"],
+                   "the address is dropped")
+        (service,) = drain_host(bed, "--timeout", 0, status=3).json()["services"]
+        host, port = client.socket.getsockname()
+        equal([row["peer"] for row in service["remaining"]], [f"{host}:{port}"], "connections")
+    equal(drain_host(bed).json()["empty"], True, "empty")
+    bed.reuseportd("resume-host")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
 def test_close_remaining(bed):
     """The remaining connections are reset, of a service that counts and of one that does not."""
     Workers(bed, 2)

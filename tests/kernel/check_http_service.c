@@ -26,6 +26,7 @@
 #include "service/response_stats.h"
 #include "service/responses.h"
 #include "service/schedule_commit.h"
+#include "service/service_lock.h"
 #include "service/service_remove.h"
 #include "service/slot_flip.h"
 
@@ -178,6 +179,31 @@ static void more_rows_than_places(void)
 	CHECK_EQ(of_version("v2"), 0);
 	CHECK_EQ(http_make_row(&run_service.http, key, "v2"), -ENOSPC);
 	CHECK_EQ(count_rows(), RESPONSE_PLACES - 1);
+}
+
+/* A search for a place in vain is not repeated, until the service is locked again: others may have
+ * removed a row since. */
+static void full_while_it_is_locked(void)
+{
+	_cleanup_http_bed_ struct http_bed bed;
+	struct service *locked;
+	struct response_row row;
+	struct error err;
+	uint32_t key = 1;
+	struct http other;
+
+	http_bed_begin(&bed, AF_INET, false);
+	while (http_make_row(&run_service.http, key, "v2") == 0)
+		key++;
+	http_init(&other);
+	http_open(&other, &run_service.pins);
+	CHECK_EQ(http_take_row(&other, 7, &row), 0);
+	http_close(&other);
+	CHECK_EQ(http_make_row(&run_service.http, key, "v2"), -ENOSPC);
+	service_unlock(&run_service);
+	CHECK_MSG(service_lock(&run_service, &locked, &err) >= 0, "%s", err.text);
+	CHECK_EQ(http_make_row(&run_service.http, key, "v2"), 0);
+	CHECK_EQ(http_make_row(&run_service.http, key + 1, "v2"), -ENOSPC);
 }
 
 static void label_changes_the_version(void)
@@ -404,6 +430,7 @@ int main(int argc, char **argv)
 	        CHECK_CASE(counts_of_a_version_stay),
 	        CHECK_CASE(many_versions),
 	        CHECK_CASE(more_rows_than_places),
+	        CHECK_CASE(full_while_it_is_locked),
 	        CHECK_CASE(label_changes_the_version),
 	        CHECK_CASE(former_worker_keeps_its_version),
 	        CHECK_CASE(generation_that_is_given_out_again),

@@ -36,6 +36,7 @@ static int *http_fd(struct http *http, enum http_pin pin)
 void http_init(struct http *http)
 {
 	*http = (struct http){.map_fds = {-1, -1}, .link_fds = {-1, -1}};
+	http_forget_full(http);
 }
 
 void http_close(struct http *http)
@@ -271,6 +272,7 @@ int http_take_row(struct http *http, uint32_t key, struct response_row *ret)
 		return r;
 	if (http->last_place >= ret->requests.place)
 		http->last_place = ret->requests.place - 1;
+	http->free_at_most++;
 	return http_write(http, PIN_REQUESTS, key, &none);
 }
 
@@ -288,11 +290,16 @@ static int http_read_place(const struct http *http, uint32_t place, struct respo
 	return r < 0 ? r : ret->requests.place == place;
 }
 
+void http_forget_full(struct http *http)
+{
+	http->free_at_most = RESPONSE_PLACES - 1;
+}
+
 /* Finds a free place. The first ones are given first, so that those which no row has had are the
- * last ones. */
+ * last ones. A search in vain is not repeated. */
 static int http_find_place(struct http *http, uint32_t *ret)
 {
-	for (unsigned int i = 1; i < RESPONSE_PLACES; i++) {
+	for (unsigned int i = 1; http->free_at_most && i < RESPONSE_PLACES; i++) {
 		struct response_row row;
 		int r;
 
@@ -300,11 +307,13 @@ static int http_find_place(struct http *http, uint32_t *ret)
 		r = http_read_place(http, http->last_place, &row);
 		if (r == 0 || r == -ENOENT) {
 			*ret = http->last_place;
+			http->free_at_most--;
 			return 0;
 		}
 		if (r < 0)
 			return r;
 	}
+	http->free_at_most = 0;
 	return -ENOSPC;
 }
 

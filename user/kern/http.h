@@ -18,9 +18,10 @@
 
 struct http {
 	int map_fds[2], link_fds[2];
-	uint32_t last_place; /* where the search for a free place of a row goes on */
-	bool counting;       /* if not, the descriptors are -1 */
-	bool half_made;      /* a killed command has left some of the pins */
+	uint32_t last_place;   /* where the search for a free place of a row goes on */
+	uint32_t free_at_most; /* of the places, while the service is locked */
+	bool counting;         /* if not, the descriptors are -1 */
+	bool half_made;        /* a killed command has left some of the pins */
 };
 
 /* Sets the closed state. */
@@ -58,6 +59,9 @@ int http_take_row(struct http *http, uint32_t key, struct response_row *ret);
  * errno: -ENOSPC if there is no place for another row. */
 int http_set_row(struct http *http, uint32_t key, const struct response_row *row);
 int http_make_row(struct http *http, uint32_t key, const char *label);
+
+/* The service is locked again: others may have removed rows since. */
+void http_forget_full(struct http *http);
 
 /* Steps through the rows, in no order: reads the one after *@place, which is 0 before the first
  * one. -ENOENT at the end. */

@@ -93,10 +93,13 @@ int connections_take(const struct service *service, const struct observed *obser
 	return 0;
 }
 
+/* What is counted may belong to a former worker, by an endpoint that the service has no longer. */
 static bool connections_is_of_service(const struct service *service, const struct connection *c)
 {
 	const struct rpd_service *info = service->steer.service;
 
+	if (c->counted)
+		return true;
 	for (unsigned int e = 0; e < info->n_endpoints; e++)
 		if (steer_has_endpoint(&service->steer, e) &&
 		    info->endpoints[e].port == c->local_port &&

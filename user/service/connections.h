@@ -35,9 +35,10 @@ int connections_take(const struct service *service, const struct observed *obser
                      const struct slots *slots, bool former, struct connections *ret,
                      struct error *err);
 
-/* Lists all connections that may have come in by an endpoint of the service, counted or not. A slot
- * is known only of those that are counted. Returns 0, or a negative errno with @err set. The caller
- * frees @ret with connections_free(). */
+/* Lists all connections that may have come in by an endpoint of the service, counted or not, and
+ * those that are counted on the ports of these endpoints. A slot is known only of those that are
+ * counted. Returns 0, or a negative errno with @err set. The caller frees @ret with
+ * connections_free(). */
 int connections_take_all(const struct service *service, struct connections *ret, struct error *err);
 
 void connections_free(struct connections *connections);

@@ -80,6 +80,7 @@ static int service_lock_outermost(struct service *service, struct error *err)
 	if (r == PINS_LOCKED)
 		return SERVICE_LOCKED;
 	if (r == 0 && service_lock_is_unchanged(service)) {
+		http_forget_full(&service->http);
 		r = service_enter_netns(service, err);
 		if (r < 0)
 			pins_leave(&service->pins);

@@ -321,16 +321,13 @@ int deployment_begin(struct supervisor *sup, const struct deployment_order *orde
 		r = deployment_check_shares(sup, it, err);
 	if (r == 0)
 		r = deployment_choose_steps(sup, it, err);
-	/* Before this one is written down: the next supervisor would take the workers that the last
-	 * one holds for those of this one. */
-	if (r == 0)
-		deployment_hold_end(sup);
 	if (r == 0 && it->n_slots_before)
 		r = deployment_add_slot(sup, it, err);
 	if (r < 0) {
 		deployment_free(it);
 		return r;
 	}
+	deployment_hold_release(sup); /* nothing can refuse this deployment any more */
 	deployment_replace(sup, it);
 	report_line(sup, "%s deployment of '%s' in place of '%s'",
 	            deploy_settings_strategy_name(settings->strategy), it->label, it->old_label);

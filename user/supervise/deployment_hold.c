@@ -9,18 +9,24 @@
 #include "supervise/reload_end.h"
 #include "supervise/report.h"
 
-void deployment_hold_end(struct supervisor *sup)
+bool deployment_hold_release(struct supervisor *sup)
 {
 	struct deployment *it = sup->deployment;
 
 	reload_end_retire_held(sup);
 	if (!it || !it->held_until)
-		return;
+		return false;
 	it->timer = sd_event_source_disable_unref(it->timer);
 	it->held_until = 0;
 	report_line(sup, "the workers of '%s' are no longer kept",
 	            it->n_new ? it->old_label : it->label);
-	deployment_note_write(sup);
+	return true;
+}
+
+void deployment_hold_end(struct supervisor *sup)
+{
+	if (deployment_hold_release(sup))
+		deployment_note_write(sup);
 }
 
 static int deployment_hold_on_timer(sd_event_source *source, uint64_t now, void *data)

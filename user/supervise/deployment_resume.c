@@ -242,12 +242,14 @@ static const char *deployment_resume_version(const struct supervisor *sup, unsig
 	               : "";
 }
 
+/* Until a deployment has begun, the workers that are held are those of the one before. */
 bool deployment_resume_holds(const struct worker *w)
 {
 	const struct deployment *it = w->sup->deployment;
 
 	return it && w->was_held && w->slot < w->sup->n_slots &&
-	       (it->outcome == DEPLOYMENT_UNDER_WAY || it->held_until > clock_ns(CLOCK_REALTIME));
+	       (it->outcome == DEPLOYMENT_UNDER_WAY ? it->begun || it->returns
+	                                            : it->held_until > clock_ns(CLOCK_REALTIME));
 }
 
 void deployment_resume_take_workers(struct supervisor *sup)
