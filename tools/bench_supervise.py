@@ -84,13 +84,15 @@ class Supervisor:
                         for user, *words in flood.outside]
 
     def wait_started(self):
-        """Waits for the start. Returns whether both services have started in time."""
+        """Waits for the start. Returns whether both services have started in time. A worker that listens
+        on too many addresses may be refused before it is ready, and goes on with its flood."""
         end = time.monotonic() + 2 * PATIENCE
         while time.monotonic() < end:
             log = self.log.read_text(errors="replace")
             if self.process.poll() is not None:
                 fail(f"{self.flood.name}: {log}")
-            if f"{QUIET}: started" in log and f"{NOISY}: started" in log:
+            if f"{QUIET}: started" in log and re.search(
+                    f"{NOISY}: (started|slot 0: .* can't be used)", log):
                 return True
             time.sleep(0.05)
         return False
