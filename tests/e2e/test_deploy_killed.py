@@ -118,6 +118,15 @@ def begin(run, *how):
                     lambda: is_shown(run, new="next", phase="paused"), *how)
 
 
+def abort_begun(run, held, stop):
+    """If the deployment has begun, ends it. @held: the slots of the held workers that it must have."""
+    if is_shown(run, new="next"):
+        run.wait_for(phase="paused")
+        found = [row["slot"] for row in run.status()["former_workers"] if row["state"] == "kept"]
+        equal(found, held, f"slots of held workers after a kill at {stop}")
+        run.command_line("abort")
+
+
 @timeout(240, full=3600)
 def test_begin(bed):
     """The supervisor is killed while a deployment begins: the next one does not take the workers that
@@ -128,11 +137,7 @@ def test_begin(bed):
 
     def check_goes_on(stop):
         restart(run)
-        if is_shown(run, new="next"):
-            run.wait_for(phase="paused")
-            held = [row["slot"] for row in run.status()["former_workers"] if row["state"] == "kept"]
-            equal(held, [0], f"slots of held workers after a kill at {stop}")
-            run.command_line("abort")
+        abort_begun(run, [0], stop)
         equal(run.pids(), it.stable, f"workers after a kill at {stop}")
         equal(run.versions(), [f"v{it.n}"] * 2, f"versions after a kill at {stop}")
 
@@ -155,11 +160,7 @@ def test_begin_beside_one_worker(bed):
 
     def check_goes_on(stop):
         restart(run)
-        if is_shown(run, new="next"):
-            run.wait_for(phase="paused")
-            held = [row["slot"] for row in run.status()["former_workers"] if row["state"] == "kept"]
-            equal(held, [], f"slots of held workers after a kill at {stop}")
-            run.command_line("abort")
+        abort_begun(run, [], stop)
         wait_until(lambda: run.pids() == it.stable, f"one worker is left after a kill at {stop}", 60)
         equal(run.versions(), [f"v{it.n}"], f"versions after a kill at {stop}")
 

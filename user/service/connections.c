@@ -27,19 +27,38 @@ static int connections_compare_rows(const void *a, const void *b)
 	return (p > q) - (p < q);
 }
 
-/* Finds the slot of a connection. */
-static struct worker_connection connections_place(const struct observed *o,
-                                                  const struct connection *c)
+static int connections_allocate(size_t n, struct connections *ret, struct error *err)
 {
-	const uint16_t generation = c->account;
+	*ret = (struct connections){.rows = calloc(n + 1, sizeof(*ret->rows))};
+	return ret->rows ? 0 : error_set(err, -ENOMEM, "out of memory");
+}
+
+static void connections_sort(struct connections *connections)
+{
+	if (connections->n)
+		qsort(connections->rows, connections->n, sizeof(*connections->rows),
+		      connections_compare_rows);
+}
+
+/* A row with the slot of a connection that is counted; without one for any other. */
+static struct worker_connection connections_place(const struct connection *c)
+{
 	struct worker_connection row = {.connection = *c, .slot = -1};
 
-	row.parked = generation == RPD_ACCOUNT_PARKED;
-	if (generation >= RPD_ACCOUNT_UNKNOWN)
-		return row;
-	row.slot = generation % RPD_SLOT_MAX;
-	row.former = (unsigned int)row.slot >= o->n_slots ||
-	             o->slots[row.slot].worker->account != generation;
+	row.parked = c->counted && c->account == RPD_ACCOUNT_PARKED;
+	if (c->counted && c->account < RPD_ACCOUNT_UNKNOWN)
+		row.slot = c->account % RPD_SLOT_MAX;
+	return row;
+}
+
+static struct worker_connection connections_place_observed(const struct observed *o,
+                                                           const struct connection *c)
+{
+	struct worker_connection row = connections_place(c);
+
+	if (row.slot >= 0)
+		row.former = (unsigned int)row.slot >= o->n_slots ||
+		             o->slots[row.slot].worker->account != c->account;
 	return row;
 }
 
@@ -75,19 +94,17 @@ int connections_take(const struct service *service, const struct observed *obser
 	r = sockets_connections(service, true, &all, &n, err);
 	if (r == 0)
 		r = conns_mark_counted(&service->conns, all, n, err);
+	if (r == 0)
+		r = connections_allocate(n, &kept, err);
 	if (r < 0)
 		return r;
-	kept.rows = calloc(n + 1, sizeof(*kept.rows));
-	if (!kept.rows)
-		return error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < n; i++) {
 		if (!all[i].counted)
 			continue;
-		kept.rows[kept.n] = connections_place(observed, &all[i]);
+		kept.rows[kept.n] = connections_place_observed(observed, &all[i]);
 		kept.n += connections_is_wanted(&kept.rows[kept.n], slots, former);
 	}
-	if (kept.n)
-		qsort(kept.rows, kept.n, sizeof(*kept.rows), connections_compare_rows);
+	connections_sort(&kept);
 	*ret = kept;
 	memset(&kept, 0, sizeof(kept)); /* handed on */
 	return 0;
@@ -108,18 +125,15 @@ static bool connections_is_of_service(const struct service *service, const struc
 	return false;
 }
 
-static struct worker_connection connections_place_counted(const struct steer *steer,
-                                                          const struct connection *c)
+static struct worker_connection connections_place_of(const struct steer *steer,
+                                                     const struct connection *c)
 {
-	struct worker_connection row = {.connection = *c, .slot = -1};
+	struct worker_connection row = connections_place(c);
 	struct rpd_worker worker;
 
-	row.parked = c->counted && c->account == RPD_ACCOUNT_PARKED;
-	if (!c->counted || c->account >= RPD_ACCOUNT_UNKNOWN)
-		return row;
-	row.slot = c->account % RPD_SLOT_MAX;
-	row.former =
-	        steer_workers_get(steer, row.slot, &worker) < 0 || worker.account != c->account;
+	if (row.slot >= 0)
+		row.former = steer_workers_get(steer, row.slot, &worker) < 0 ||
+		             worker.account != c->account;
 	return row;
 }
 
@@ -134,16 +148,14 @@ int connections_take_all(const struct service *service, struct connections *ret,
 		r = sockets_connections(service, false, &all, &n, err);
 	if (r == 0 && service->conns.counting)
 		r = conns_mark_counted(&service->conns, all, n, err);
+	if (r == 0)
+		r = connections_allocate(n, &kept, err);
 	if (r < 0)
 		return r;
-	kept.rows = calloc(n + 1, sizeof(*kept.rows));
-	if (!kept.rows)
-		return error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < n; i++)
 		if (connections_is_of_service(service, &all[i]))
-			kept.rows[kept.n++] = connections_place_counted(&service->steer, &all[i]);
-	if (kept.n)
-		qsort(kept.rows, kept.n, sizeof(*kept.rows), connections_compare_rows);
+			kept.rows[kept.n++] = connections_place_of(&service->steer, &all[i]);
+	connections_sort(&kept);
 	*ret = kept;
 	return 0;
 }

@@ -21,7 +21,7 @@
 #define HOST_DRAIN_PAUSE_NS    200000000
 #define HOST_DRAIN_PATIENCE_MS 1000 /* for the locks of all services */
 
-/* As in drain_wait.c: a connection that moves on while it is looked for may be missed once. */
+/* As in drain_wait.c: one read may miss a connection that moves on meanwhile. */
 #define HOST_DRAIN_READS 2
 
 /* Within this time the kernel has carried out resets. */

@@ -17,7 +17,7 @@
 struct host_drain_service {
 	char name[RPD_LABEL_MAX];
 	struct drain_wait_left left; /* all but unattributed */
-	/* Those that were left at the end of the time, before any was reset. */
+	/* The connections that are left when the time is over, before any is reset. */
 	struct connections remaining;
 	size_t n_closed; /* how many of `remaining` were reset */
 	char fault[512]; /* why it can't be known what is left; "" = it is known */

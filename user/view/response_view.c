@@ -103,7 +103,7 @@ static void response_view_add_row(struct json_object *rows, struct json_object *
 		.title = "P99/MS", .key = "p99_ms"                                                 \
 	}
 
-/* A row for each worker or version whose responses are counted. */
+/* A row for each worker or version with counted responses. */
 static struct json_object *response_view_list(struct json_object *of)
 {
 	struct json_object *rows = json_build_new_array();

@@ -108,7 +108,7 @@ static void agent_accept(struct agent *agent, const struct look_settings *settin
 	}
 }
 
-/* Reads what nobody needs, up to the end. */
+/* Reads what the client sends, which has no meaning, up to the end. */
 static void agent_read(struct agent *agent, struct http_client *client)
 {
 	char ignored[AGENT_SENT_MAX];

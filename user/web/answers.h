@@ -31,7 +31,7 @@ struct answers {
 };
 
 /* Frees all answers if a mark has changed meanwhile: as soon as `drain-host` has said so, no client
- * is told otherwise. @change: of the marks, now. */
+ * gets another answer. @change: of the marks, now. */
 void answers_note_change(struct answers *answers, int64_t change);
 
 /* The answer that is kept, or NULL. */
