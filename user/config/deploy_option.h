@@ -58,8 +58,8 @@ int deploy_option_set_keep_new(void *member, const struct option_setting *settin
 	         .min = 1,                                                                         \
 	         .max = 1000000000},                                                               \
 	        {"tolerate", "FACTOR",                                                             \
-	         "The new version may have FACTOR times the error rate of the old one "            \
-	         "(default: 1.5)",                                                                 \
+	         "The new version may have FACTOR times the error rate of the old one, and its "   \
+	         "responses may take FACTOR times as long and 1 ms more (default: 1.5)",           \
 	         SET(deploy_option_set_tolerate, tolerate)},                                       \
 	        {"max-error-rate", "PERCENT",                                                      \
 	         "Abort when more than PERCENT of the new version's connections have failed, "     \

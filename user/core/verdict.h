@@ -46,7 +46,8 @@
 
 /* The units are those of struct deploy_settings. */
 struct verdict_rules {
-	uint32_t tolerate;       /* percent of the old version's rate: 150; at least 100 */
+	uint32_t tolerate;       /* percent of the old version's rate: 150; at least 100. Of times,
+	                            too: latency_baseline.h */
 	uint32_t confidence;     /* permille: 990; 1..999 */
 	uint32_t min_samples;    /* connections, requests or responses of the new version, in each
 	                            step: 100 */
@@ -125,7 +126,7 @@ struct verdict_evidence {
  * the next supervisor goes on. sizeof(struct verdict_state) bytes, some 1.7 kB, of this machine's
  * byte order. A file from elsewhere: verdict_valid().
  */
-#define VERDICT_STATE_VERSION 2
+#define VERDICT_STATE_VERSION 3
 
 struct verdict_state {
 	uint32_t version; /* VERDICT_STATE_VERSION */

@@ -8,9 +8,12 @@ static const struct verdict_signal_row verdict_signal_rows[VERDICT_SIGNAL_MAX] =
                                 .error = true, .http = true},
         [VERDICT_HTTP_5XX] = {"http-5xx", "responses 5xx", "responses", .error = true,
                               .http = true},
-        [VERDICT_SLOW_P50] = {"slow-p50", "responses slower than p50", "responses", .http = true},
-        [VERDICT_SLOW_P90] = {"slow-p90", "responses slower than p90", "responses", .http = true},
-        [VERDICT_SLOW_P99] = {"slow-p99", "responses slower than p99", "responses", .http = true},
+        [VERDICT_SLOW_P50] = {"slow-p50", "responses slower than p50", "responses", .time = true,
+                              .http = true},
+        [VERDICT_SLOW_P90] = {"slow-p90", "responses slower than p90", "responses", .time = true,
+                              .http = true},
+        [VERDICT_SLOW_P99] = {"slow-p99", "responses slower than p99", "responses", .time = true,
+                              .http = true},
 };
 
 const struct verdict_signal_row *verdict_signal(enum verdict_signal signal)

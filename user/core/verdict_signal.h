@@ -16,8 +16,8 @@ enum verdict_signal {
 
 	/* Latency, the wait in the accept queue included: compared with the old version.
 	 * latency_baseline.h counts what is slow. */
-	VERDICT_SLOW_P50, /* responses slower than the median of the old version */
-	VERDICT_SLOW_P90, /* ... than nine in ten of its responses */
+	VERDICT_SLOW_P50, /* by the median of the old version */
+	VERDICT_SLOW_P90, /* ... of what is slower than nine in ten of its responses */
 	VERDICT_SLOW_P99, /* ... than 99 in a hundred */
 	VERDICT_SIGNAL_MAX,
 };
@@ -28,6 +28,7 @@ struct verdict_signal_row {
 	const char *unit; /* what is counted: "responses" */
 	bool immediate;   /* bad at once */
 	bool error;       /* max-error-rate is about it */
+	bool time;        /* slow responses: latency_baseline.h has what is tolerated of them */
 	bool http;        /* is seen only while HTTP responses are counted */
 };
 

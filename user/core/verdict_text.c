@@ -62,7 +62,11 @@ void verdict_text_signal(const struct verdict_state *state, enum verdict_signal 
 	const struct verdict_report report = verdict_report(state, signal);
 
 	ret[0] = 0;
-	verdict_text_add(ret, "%s: ", verdict_signal(signal)->text);
+	verdict_text_add(ret, "%s", verdict_signal(signal)->text);
+	if (verdict_signal(signal)->time)
+		verdict_text_add(ret, " (new: x %u.%u + 1 ms)", state->rules.tolerate / 100,
+		                 state->rules.tolerate / 10 % 10);
+	verdict_text_add(ret, ": ");
 	if (verdict_signal(signal)->immediate) {
 		verdict_text_add(ret, "%s (new)", NUMBER(report.new.bad));
 		return;

@@ -69,7 +69,7 @@ static void deployment_evidence_read_responses(const struct supervisor *sup,
 	        .old = {.n = old.asked, .bad = old.unanswered},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(percents); i++)
-		latency_baseline_count(&it->latency[i], new.times, old.times, RESPONSE_BUCKETS,
+		latency_baseline_count(&it->latency[i], new.times, old.times,
 		                       &ret->of[VERDICT_SLOW_P50 + i]);
 }
 
@@ -126,7 +126,8 @@ void deployment_evidence_begin_step(struct supervisor *sup)
 
 	deployment_evidence_read_connections(sup, &ignored, &sup->deployment->uncounted);
 	for (size_t i = 0; i < ARRAY_SIZE(percents); i++)
-		latency_baseline_begin(&sup->deployment->latency[i], percents[i]);
+		latency_baseline_begin(&sup->deployment->latency[i], percents[i],
+		                       sup->deployment->settings.tolerate);
 }
 
 const char *deployment_evidence_read(struct supervisor *sup, struct verdict_counts *ret)

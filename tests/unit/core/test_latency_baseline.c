@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <string.h>
 
+#include <reuseportd/response_abi.h>
+
 #include "base/cleanup.h"
 #include "bed/seed.h"
 #include "bed/unit.h"
 #include "core/latency_baseline.h"
 
-#define BUCKETS 100
+/* The bucket of a time in milliseconds. */
+#define MS(time) response_bucket((uint64_t)((time)*1e6))
 
-static uint64_t new[BUCKETS], old[BUCKETS];
+static uint64_t new[RESPONSE_BUCKETS], old[RESPONSE_BUCKETS];
 static struct latency_baseline baseline;
 static struct verdict_pair pair;
 
@@ -21,7 +24,7 @@ static int begin(void **context)
 
 static void count(void)
 {
-	latency_baseline_count(&baseline, new, old, BUCKETS, &pair);
+	latency_baseline_count(&baseline, new, old, &pair);
 }
 
 static void assert_pair(uint64_t new_n, uint64_t new_bad, uint64_t old_n, uint64_t old_bad)
@@ -43,20 +46,20 @@ static void enough_samples(void **context)
 		const unsigned int n = quantiles[i].samples;
 
 		assert_int_equal(latency_baseline_samples(quantiles[i].percent), n);
-		latency_baseline_begin(&baseline, quantiles[i].percent);
+		latency_baseline_begin(&baseline, quantiles[i].percent, 150);
 		memset(old, 0, sizeof(old));
-		new[50] += 5000;
-		old[10] = n - 1;
+		new[MS(50)] += 5000;
+		old[MS(10)] = n - 1;
 		count();
 		assert_false(baseline.frozen);
 		assert_pair(0, 0, 0, 0);
-		old[10]++;
+		old[MS(10)]++;
 		count();
 		assert_true(baseline.frozen);
 		assert_pair(0, 0, 0, 0);
-		new[50]++;
-		old[11]++;
-		old[10]++;
+		new[MS(50)]++;
+		old[MS(11)]++;
+		old[MS(10)]++;
 		count();
 		assert_pair(1, 1, 2, 1);
 	}
@@ -65,30 +68,30 @@ static void enough_samples(void **context)
 /* What is in the quantile's bucket is not slow; and the quantile stays until the next step. */
 static void frozen(void **context)
 {
-	latency_baseline_begin(&baseline, 90);
-	old[10] = 500;
-	old[20] = 400; /* p90 */
-	old[30] = 100;
+	latency_baseline_begin(&baseline, 90, 150);
+	old[MS(10)] = 500;
+	old[MS(20)] = 400; /* p90 */
+	old[MS(30)] = 100;
 	count();
-	assert_int_equal(baseline.bucket, 20);
-	new[20] += 7;
-	new[21] += 3;
-	old[99] += 10000;
+	assert_int_equal(baseline.bucket, MS(20));
+	new[MS(20)] += 7;
+	new[MS(50)] += 3;
+	old[MS(99)] += 10000;
 	count();
-	assert_int_equal(baseline.bucket, 20);
+	assert_int_equal(baseline.bucket, MS(20));
 	assert_pair(10, 3, 10000, 10000);
-	latency_baseline_begin(&baseline, 90);
+	latency_baseline_begin(&baseline, 90, 150);
 	count();
-	assert_int_equal(baseline.bucket, 99);
+	assert_int_equal(baseline.bucket, MS(99));
 	assert_pair(0, 0, 0, 0);
 }
 
 /* All in one bucket, the first or the last: nothing is slow. */
 static void one_bucket(void **context)
 {
-	for (unsigned int bucket = 0; bucket < BUCKETS; bucket += BUCKETS - 1) {
+	for (unsigned int bucket = 0; bucket < RESPONSE_BUCKETS; bucket += RESPONSE_BUCKETS - 1) {
 		begin(NULL);
-		latency_baseline_begin(&baseline, 99);
+		latency_baseline_begin(&baseline, 99, 150);
 		old[bucket] = 1000;
 		count();
 		assert_int_equal(baseline.bucket, bucket);
@@ -103,21 +106,21 @@ static void one_bucket(void **context)
  * counted only from its former total on, all that is slow would be of the new one. */
 static void begins_at_zero_again(void **context)
 {
-	latency_baseline_begin(&baseline, 99);
-	old[10] = 10000;
-	new[10] = 100;
+	latency_baseline_begin(&baseline, 99, 150);
+	old[MS(10)] = 10000;
+	new[MS(10)] = 100;
 	count();
-	old[10] += 50;
-	new[10] += 5;
+	old[MS(10)] += 50;
+	new[MS(10)] += 5;
 	count();
 	assert_pair(5, 0, 50, 0);
 	begin(NULL);
 	count();
 	assert_pair(0, 0, 0, 0);
-	old[10] = 900;
-	old[20] = 9;
-	new[10] = 99;
-	new[20] = 1;
+	old[MS(10)] = 900;
+	old[MS(20)] = 9;
+	new[MS(10)] = 99;
+	new[MS(20)] = 1;
 	count();
 	assert_pair(100, 1, 909, 9);
 }
@@ -125,16 +128,16 @@ static void begins_at_zero_again(void **context)
 /* A part of the old version's counts is lost. */
 static void loses_a_part(void **context)
 {
-	latency_baseline_begin(&baseline, 50);
-	old[10] = 10000;
-	new[10] = 100;
+	latency_baseline_begin(&baseline, 50, 150);
+	old[MS(10)] = 10000;
+	new[MS(10)] = 100;
 	count();
-	old[10] -= 5000;
-	new[20] += 7;
+	old[MS(10)] -= 5000;
+	new[MS(20)] += 7;
 	count();
 	assert_pair(0, 0, 0, 0);
-	old[20] += 90;
-	new[20] += 10;
+	old[MS(20)] += 90;
+	new[MS(20)] += 10;
 	count();
 	assert_pair(10, 10, 90, 90);
 }
@@ -150,18 +153,46 @@ static void quantile(void **context)
 		const unsigned int percent = percents[seed_next(3)];
 		uint64_t all = 0, above = 0;
 
-		for (unsigned int i = 0; i < BUCKETS; i++)
+		for (unsigned int i = 0; i < RESPONSE_BUCKETS; i++)
 			all += old[i] = seed_next(5) ? seed_next(1 + seed_next(5000)) : 0;
-		latency_baseline_begin(&baseline, percent);
+		latency_baseline_begin(&baseline, percent, 150);
 		count();
 		if (!baseline.frozen) {
 			assert_true(all < latency_baseline_samples(percent));
 			continue;
 		}
-		for (unsigned int i = baseline.bucket + 1; i < BUCKETS; i++)
+		for (unsigned int i = baseline.bucket + 1; i < RESPONSE_BUCKETS; i++)
 			above += old[i];
 		assert_true(above * 100 <= all * (100 - percent));
 		assert_true((above + old[baseline.bucket]) * 100 > all * (100 - percent));
+	}
+}
+
+/* What the new version is allowed: a factor, and a millisecond, which is all that counts for short
+ * times. */
+static void tolerated(void **context)
+{
+	static const struct {
+		double quantile, fine, slow; /* ms */
+		unsigned int tolerate;
+	} times[] = {
+	        {0.33, 1.4, 1.7, 150}, {0.33, 1.2, 1.6, 100}, {10, 16, 20, 150},
+	        {10, 11, 13, 100},     {100, 150, 190, 150},  {30000, 68000, 70000, 300},
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(times); i++) {
+		const bool is_longest = i == ARRAY_SIZE(times) - 1; /* a bucket without end */
+
+		begin(NULL);
+		latency_baseline_begin(&baseline, 99, times[i].tolerate);
+		old[MS(times[i].quantile)] = 1000;
+		count();
+		new[MS(times[i].fine)] += 7;
+		count();
+		assert_pair(7, 0, 0, 0);
+		new[MS(times[i].slow)] += 5;
+		count();
+		assert_pair(12, is_longest ? 0 : 5, 0, 0);
 	}
 }
 
@@ -174,6 +205,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test_setup(begins_at_zero_again, begin),
 	        cmocka_unit_test_setup(loses_a_part, begin),
 	        cmocka_unit_test_setup(quantile, begin),
+	        cmocka_unit_test_setup(tolerated, begin),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

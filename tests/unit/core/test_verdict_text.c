@@ -57,9 +57,10 @@ static void little_evidence(void **context)
 	verdict_bed_add(&counts.of[VERDICT_SLOW_P99], 1000, 10, 1234567, 12345);
 	verdict_look(&state, &counts, VERDICT_LATE);
 	verdict_text_signal(&state, VERDICT_SLOW_P99, text);
-	assert_string_equal(text,
-	                    "responses slower than p99: 10 of 1,000 (new), 12,345 of 1,234,567 "
-	                    "(old): evidence 0.8 of 600");
+	assert_string_equal(
+	        text,
+	        "responses slower than p99 (new: x 1.5 + 1 ms): 10 of 1,000 (new), 12,345 "
+	        "of 1,234,567 (old): evidence 0.8 of 600");
 }
 
 static void immediate(void **context)

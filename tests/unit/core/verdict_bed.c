@@ -47,17 +47,6 @@ void verdict_bed_add(struct verdict_pair *pair, unsigned int new_n, unsigned int
 	verdict_bed_add_count(&pair->old, old_n, old_bad);
 }
 
-unsigned int verdict_bed_bucket(double us)
-{
-	int exponent;
-	const double fraction = frexp(us, &exponent); /* 0.5 to below 1 */
-	const int bucket = (exponent - 1) * 8 + (int)((fraction - 0.5) * 16);
-
-	return bucket < 0                      ? 0
-	       : bucket >= VERDICT_BED_BUCKETS ? VERDICT_BED_BUCKETS - 1
-	                                       : (unsigned int)bucket;
-}
-
 /* Times from 1 ms on, with a long tail: p50 is 2 ms, p90 10 ms, p99 100 ms. */
 static void verdict_bed_respond(const struct verdict_bed_version *version, unsigned int n,
                                 uint64_t *times)
@@ -70,7 +59,7 @@ static void verdict_bed_respond(const struct verdict_bed_version *version, unsig
 		us *= version->times > 0 ? version->times : 1;
 		us += version->slow > 0 && verdict_bed_random() < version->slow ? version->slower_us
 		                                                                : 0;
-		times[verdict_bed_bucket(us)]++;
+		times[response_bucket((uint64_t)(us * 1000))]++;
 	}
 }
 
@@ -78,7 +67,7 @@ static void verdict_bed_count_times(struct verdict_bed_deployment *d)
 {
 	for (unsigned int i = 0; i < 3; i++)
 		latency_baseline_count(&d->baselines[i], d->new_times, d->old_times,
-		                       VERDICT_BED_BUCKETS, &d->counts.of[VERDICT_SLOW_P50 + i]);
+		                       &d->counts.of[VERDICT_SLOW_P50 + i]);
 }
 
 void verdict_bed_traffic(struct verdict_bed_deployment *d, unsigned int permille)
@@ -121,7 +110,7 @@ void verdict_bed_begin_step(struct verdict_bed_deployment *d, unsigned int permi
 	static const unsigned int percents[] = {50, 90, 99};
 
 	for (unsigned int i = 0; i < 3; i++)
-		latency_baseline_begin(&d->baselines[i], percents[i]);
+		latency_baseline_begin(&d->baselines[i], percents[i], verdict_bed_rules.tolerate);
 	verdict_bed_count_times(d);
 	verdict_step(&d->state, permille, &d->counts);
 }

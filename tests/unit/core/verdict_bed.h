@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include <reuseportd/response_abi.h>
+
 #include "core/latency_baseline.h"
 #include "core/verdict.h"
 
@@ -25,10 +27,6 @@ unsigned int verdict_bed_draw(unsigned int n, double probability);
 void verdict_bed_add(struct verdict_pair *pair, unsigned int new_n, unsigned int new_bad,
                      unsigned int old_n, unsigned int old_bad);
 
-/* The layout of histograms here: eight buckets an octave of microseconds. */
-#define VERDICT_BED_BUCKETS 256
-unsigned int verdict_bed_bucket(double us);
-
 /* What the traffic of a version is like. */
 struct verdict_bed_version {
 	double resets, unanswered, errors; /* rates */
@@ -45,7 +43,7 @@ struct verdict_bed_deployment {
 	struct verdict_state state;
 	struct verdict_counts counts;
 	struct latency_baseline baselines[3];
-	uint64_t new_times[VERDICT_BED_BUCKETS], old_times[VERDICT_BED_BUCKETS];
+	uint64_t new_times[RESPONSE_BUCKETS], old_times[RESPONSE_BUCKETS];
 };
 
 void verdict_bed_begin(struct verdict_bed_deployment *d, const struct verdict_bed_version *new,
