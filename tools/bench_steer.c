@@ -291,6 +291,7 @@ static void bench_steer_clock_runs(struct bench *bench, struct group *group, enu
 {
 	int prog_fd = bench_steer_attach_side(bench, group, side);
 	struct counted before = bench_steer_read_stats(prog_fd), after = before;
+	uint64_t runs;
 
 	for (unsigned sent = 0; sent < CLOCKED; sent += SYN_BATCH)
 		bench_syn_send(&bench->sender, group->port);
@@ -301,11 +302,14 @@ static void bench_steer_clock_runs(struct bench *bench, struct group *group, enu
 			break;
 		usleep(1000);
 	}
-	if (after.runs - before.runs != CLOCKED)
+	runs = after.runs - before.runs;
+	/* The kernel drops some SYNs where its queue for the CPU is full. */
+	if (runs > CLOCKED || runs < CLOCKED - CLOCKED / 10)
 		errx(EXIT_FAILURE, "%s at %u slots: %d SYNs, but %ju runs", side_names[side],
-		     group->slots, CLOCKED, (uintmax_t)(after.runs - before.runs));
-	json_object_array_add(group->run_ns[side],
-	                      bench_steer_decimal((double)(after.ns - before.ns) / CLOCKED));
+		     group->slots, CLOCKED, (uintmax_t)runs);
+	json_object_array_add(
+	        group->run_ns[side],
+	        bench_steer_decimal((double)(after.ns - before.ns) / (double)runs));
 }
 
 /* The order of the sides is random in each round: a side may find more in the CPU's cache after one
