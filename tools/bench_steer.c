@@ -307,9 +307,8 @@ static void bench_steer_clock_runs(struct bench *bench, struct group *group, enu
 	if (runs > CLOCKED || runs < CLOCKED - CLOCKED / 10)
 		errx(EXIT_FAILURE, "%s at %u slots: %d SYNs, but %ju runs", side_names[side],
 		     group->slots, CLOCKED, (uintmax_t)runs);
-	json_object_array_add(
-	        group->run_ns[side],
-	        bench_steer_decimal((double)(after.ns - before.ns) / (double)runs));
+	json_object_array_add(group->run_ns[side],
+	                      bench_steer_decimal((double)(after.ns - before.ns) / (double)runs));
 }
 
 /* The order of the sides is random in each round: a side may find more in the CPU's cache after one
