@@ -316,7 +316,7 @@ static void processes_vanish_meanwhile(void)
 	children_start(run_short_lives, fd);
 	children_start(run_short_lives, fd);
 	CHECK_UNTIL(shared->pids[0]);
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < 6; i++)
 		CHECK(find_holder(pid, fd, &h));
 }
 
