@@ -23,7 +23,7 @@
 #include "base/cleanup.h"
 #include "check/namespaces.h"
 
-#define CASE_S     (60 * deadline_factor()) /* a case that takes longer hangs */
+#define CASE_S     (240 * deadline_factor()) /* a case that takes longer hangs */
 #define AT_END_MAX 16
 #define WORDS_MAX  64
 
