@@ -177,7 +177,7 @@ static enum check_result check_run_once(const struct check_case *it)
 	return outcome->result;
 }
 
-/* An emulated machine may stand still at any time, hence the retry. */
+/* A busy or emulated machine may stand still at any time, hence the retry. */
 static enum check_result check_run_case(const struct check_case *it)
 {
 	enum check_result result = check_run_once(it);
