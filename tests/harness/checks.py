@@ -5,7 +5,7 @@ import os
 import random
 import time
 
-DEADLINE = 20  # seconds until a condition must be true, on a slow and busy machine
+DEADLINE = 60  # seconds until a condition must be true, on a slow and busy machine
 # The factor for all deadlines: RPD_SLOW, such as 10 on an emulated machine (vmtest).
 SLOW = int(os.environ.get("RPD_SLOW", "1"))
 # RPD_FULL=1, as `tools/test --full` sets it: tests that sample run all of their cases.
@@ -71,6 +71,11 @@ def wait_until(condition, what, deadline=DEADLINE, interval=0.01):
         if time.monotonic() > end:
             raise Failure(f"not true after {deadline * SLOW} s: {what}")
         time.sleep(interval)
+
+
+def text_of(path):
+    """The text of a file; none if there is no file yet."""
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def chance():
