@@ -7,7 +7,7 @@ import pathlib
 import re
 import signal
 
-from harness.checks import cases, check, equal, wait_until
+from harness.checks import cases, check, equal, text_of, wait_until
 from harness.network import PORT
 from runs import NODE, Run, script
 
@@ -136,7 +136,7 @@ PERCPU_ARRAY = "map_type:\t6\n"
 def counter_maps(pid):
     """How many maps of counters the process has open."""
     folder = pathlib.Path(f"/proc/{pid}/fdinfo")
-    return sum(PERCPU_ARRAY in fd.read_text() for fd in folder.iterdir())
+    return sum(PERCPU_ARRAY in text_of(fd) for fd in folder.iterdir())
 
 
 def test_stopped_service_is_closed(bed):

@@ -74,8 +74,11 @@ def wait_until(condition, what, deadline=DEADLINE, interval=0.01):
 
 
 def text_of(path):
-    """The text of a file; none if there is no file yet."""
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+    """The text of a file; none if there is no file, not yet or no longer."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
 
 
 def chance():
