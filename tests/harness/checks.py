@@ -74,8 +74,9 @@ def wait_until(condition, what, deadline=DEADLINE, interval=0.01):
 
 
 def chance():
-    """A generator of random choices; SEED=N in the environment repeats them."""
-    seed = int(os.environ.get("SEED", time.time_ns() % 1000000))
+    """A generator of random choices: the same in each run, and with RPD_FULL others each time.
+    SEED=N in the environment chooses."""
+    seed = int(os.environ.get("SEED", time.time_ns() % 1000000 if FULL else 1))
     note(f"SEED={seed}")
     return random.Random(seed)
 
