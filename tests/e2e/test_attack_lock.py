@@ -101,7 +101,7 @@ def test_stop(bed, by):
             os.kill(both.process.pid, signal.SIGTERM)
             wait_until(lambda: not (PINS / "two").exists(), "the other service has ended")
         equal(both.process.wait(), 1, "exit status of the supervisor")
-        check(not any(os.path.exists(f"/proc/{pid}") for pid in pids), "the workers have ended")
+        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), "the workers end")
         check((PINS / "one").exists(), "the pins are left")
     check("pins are left" in both.process.output(), f"{both.process.output()}")
     both.command("stop", "one")
