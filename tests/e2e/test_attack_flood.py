@@ -71,7 +71,7 @@ class Supervisor:
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: self.pid() not in (None, pid), "the killed worker is replaced")
         pid = self.pid()
-        self.bed.reuseportd("restart", QUIET, 0, deadline=20)
+        self.bed.reuseportd("restart", QUIET, 0, deadline=30)
         check(self.pid() != pid, "`restart` has replaced no worker")
         with Client() as client:
             equal(int(client.ask()), self.pid(), "the worker that answers")
@@ -193,7 +193,7 @@ def test_notifications_of_a_user(bed):
     script.write_text(READY.replace("systemd-notify", "test -e go || exec sleep 1000; systemd-notify"))
     script.chmod(0o755)
     (bed.dir / "go").touch()
-    s = Supervisor(bed, script, "ready = notify", f"cwd = {bed.dir}", "ready-timeout = 2s",
+    s = Supervisor(bed, script, "ready = notify", f"cwd = {bed.dir}", "ready-timeout = 5s",
                    "no-restart")
     path = RUN / NOISY / "notify"
     equal((path.stat().st_mode & 0o777, path.owner()), (0o600, "nobody"), "mode and owner")
