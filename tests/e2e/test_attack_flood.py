@@ -58,7 +58,7 @@ class Supervisor:
         self.process = self.bed.start(*self.under, self.bed.binary("reuseportd"), "run", self.conf,
                                       name="run")
         for name in self.started:
-            self.process.wait_output(f"{name}: started:", 40)
+            self.process.wait_output(f"{name}: started:", 60)
         self.bed.remember_pinned()
 
     def pid(self):
@@ -101,7 +101,7 @@ def test_worker(bed, kind):
     s = Supervisor(bed, f"{bed.binary('attack')} {WORKERS[kind]}", "ready = alive:100ms",
                    started=(QUIET,))
     wait_until(lambda: re.search(f"{NOISY}: (started:|slot 0: .* can't be used)",
-                                 s.process.output()), "the attack is under way", 40)
+                                 s.process.output()), "the attack is under way", 60)
     s.check_quiet()
     s.stop()
 

@@ -118,7 +118,7 @@ def test_start(bed):
         both.start()
         both.process.wait_output("two: started: 2 workers")
         both.wait_replaced("two", both.kill_worker("two"))
-        both.process.stop(signal.SIGTERM, deadline=20)
+        both.process.stop(signal.SIGTERM, deadline=60)
         check("one: stopped before it was started" in both.process.output(), "the end of 'one'")
         both.start()
         both.process.wait_output("two: started: 2 workers")
