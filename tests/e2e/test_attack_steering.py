@@ -80,7 +80,7 @@ def test_run_compat(bed, way):
     run = run_attackers(bed, way, "usr1")
     for pid in run.pids():
         os.kill(pid, signal.SIGUSR1)
-    wait_until(lambda: run.process.out.read_text().count(f"{way}: done") == 4, "all have tried")
+    wait_until(lambda: run.process.out.read_text().count(f"\n{way}: ") == 4, "all have tried")
     run.process.wait_output("the steering program had been detached, and is attached again"
                             if way == "compat" else "it is on again")
     wait_until(lambda: in_force(bed) == (True, None), "in force again")
