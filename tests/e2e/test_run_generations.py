@@ -104,13 +104,18 @@ def test_hangup_after_failure(bed):
     program that was mended meanwhile."""
     program = bed.dir / "program.sh"
     good = "exec " + " ".join(map(str, worker_command(bed, "--id", "%ID%")))
-    program.write_text(good.replace("%ID%", "old"))
+
+    def install(text):  # at once: a worker may be starting
+        draft = bed.dir / "draft"
+        draft.write_text(text)
+        draft.rename(program)
+    install(good.replace("%ID%", "old"))
     run = Run(bed, ["sh", program], "--settle", "0", workers=2)
-    program.write_text("touch started; while [ -e hold ]; do sleep 0.02; done; exit 3")
+    install("touch started; while [ -e hold ]; do sleep 0.02; done; exit 3")
     (bed.dir / "hold").touch()
     run.process.kill(signal.SIGHUP)
     wait_until((bed.dir / "started").exists, "the broken program runs")
-    program.write_text(good.replace("%ID%", "new"))
+    install(good.replace("%ID%", "new"))
     run.process.kill(signal.SIGHUP)
     run.process.wait_output("one more is queued")
     (bed.dir / "hold").unlink()
