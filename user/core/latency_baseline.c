@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "core/latency_baseline.h"
 
-#include <stdbool.h>
-
 #include <reuseportd/response_abi.h>
 
 #define LATENCY_BASELINE_ABOVE 10 /* samples above the quantile */
@@ -87,4 +85,9 @@ void latency_baseline_count(struct latency_baseline *baseline, const uint64_t *n
 		baseline->before = now;
 	ret->new = verdict_without(&now.new, &baseline->before.new);
 	ret->old = verdict_without(&now.old, &baseline->before.old);
+}
+
+bool latency_baseline_valid(const struct latency_baseline *baseline)
+{
+	return baseline->bucket < RESPONSE_BUCKETS;
 }

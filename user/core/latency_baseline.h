@@ -19,6 +19,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/verdict.h"
@@ -47,3 +48,6 @@ void latency_baseline_begin(struct latency_baseline *baseline, unsigned int perc
  * RESPONSE_BUCKETS buckets. */
 void latency_baseline_count(struct latency_baseline *baseline, const uint64_t *new,
                             const uint64_t *old, struct verdict_pair *ret);
+
+/* Whether it can be used as it was read from a file. */
+bool latency_baseline_valid(const struct latency_baseline *baseline);

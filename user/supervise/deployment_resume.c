@@ -101,6 +101,9 @@ static void deployment_resume_verdict(struct json_object *state, struct deployme
 	    !verdict_valid(&verdict, sizeof(verdict)) ||
 	    !deployment_resume_bytes(state, "latency", latency, sizeof(latency)))
 		return;
+	for (size_t i = 0; i < ARRAY_SIZE(latency); i++)
+		if (!latency_baseline_valid(&latency[i]))
+			return;
 	it->verdict = verdict;
 	memcpy(it->latency, latency, sizeof(latency));
 	it->judged_step = (size_t)json_read_number(state, "judged_step");

@@ -196,6 +196,16 @@ static void tolerated(void **context)
 	}
 }
 
+static void not_a_bucket(void **context)
+{
+	latency_baseline_begin(&baseline, 99, 150);
+	assert_true(latency_baseline_valid(&baseline));
+	baseline.bucket = RESPONSE_BUCKETS - 1;
+	assert_true(latency_baseline_valid(&baseline));
+	baseline.bucket++;
+	assert_false(latency_baseline_valid(&baseline));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +216,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test_setup(loses_a_part, begin),
 	        cmocka_unit_test_setup(quantile, begin),
 	        cmocka_unit_test_setup(tolerated, begin),
+	        cmocka_unit_test_setup(not_a_bucket, begin),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);
