@@ -65,5 +65,5 @@ def uncounted(value):
     if isinstance(value, dict):
         return {key: uncounted(item) for key, item in value.items()
                 if key not in ("counters", "steered", "queued", "connections", "active", "rate",
-                               "handshakes", "age_seconds")}
+                               "handshakes", "age_seconds", "started_at")}
     return [uncounted(item) for item in value] if isinstance(value, list) else value

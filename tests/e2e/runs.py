@@ -7,7 +7,7 @@ import os
 import signal
 
 from harness.bed import PINS
-from harness.checks import Failure, wait_until
+from harness.checks import DEADLINE, Failure, wait_until
 from harness.network import PORT
 
 SERVICE = "web"
@@ -145,7 +145,7 @@ class Run:
         self.command_line("stop")
         return self.process.wait()
 
-    def wait_states(self, *states, deadline=20):
+    def wait_states(self, *states, deadline=DEADLINE):
         wait_until(lambda: self.states() == list(states), f"the slots are {states}", deadline, 0.05)
 
     def log(self):

@@ -94,7 +94,9 @@ def test_full_run_while_it_runs(bed):
     if done.code:
         check("No space left" in done.err + done.out + run.log(), f"no reason: {done}")
         equal(run.pids(), before, "workers after a failed reload")
-    os.kill(run.pids()[0], signal.SIGKILL)
+    pid = run.pids()[0]
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the worker has ended")
     with Client() as client:
         client.ask()
     FILL.unlink()
@@ -161,9 +163,10 @@ def test_few_descriptors_later(bed):
     os.kill(before[0], signal.SIGKILL)
     wait_until(lambda: "has ended (signal SIGKILL)" in run.log(), "its end is noticed")
     bed.must("prlimit", "--pid", pid, f"--nofile={hard}:")
+    wait_until(lambda: "failed" in run.states() or run.states() == ["active"] * 2, "it is settled")
     if "failed" in run.states():
         run.command_line("start", 0)
-    wait_until(lambda: run.states() == ["active"] * 2, "the killed worker is replaced")
+    equal(run.states(), ["active"] * 2, "states")
     check(load.stop()["failed"] <= 2, "failed connections")
     note(f"{failed} reloads failed, the others succeeded")
     equal(run.stop(), 0, "exit status of the supervisor")

@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from harness.checks import FULL, cases, check, equal, note, wait_until
+from harness.checks import FULL, cases, check, equal, note, text_of, wait_until
 from runs import Run, worker_command
 from harness.traffic import wait_for_load
 
@@ -76,7 +76,7 @@ def test_stopped_log_process(bed):
     run = Run(bed, ["sh", "-c", text], "--ready", "alive:50ms", "--out-file", bed.dir / "out.log",
               workers=1)
     log = bed.dir / "out-0.log"
-    wait_until(lambda: "before" in log.read_text(), "the first line is written")
+    wait_until(lambda: "before" in text_of(log), "the first line is written")
     pid = bed.log_process(run.name)
     os.kill(pid, signal.SIGSTOP)
     (bed.dir / "go").touch()

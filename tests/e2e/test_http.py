@@ -84,7 +84,7 @@ def client(counts, n, paths, v6):
     """Makes @n connections; sends a request of each kind on each of them. @paths: more paths, of a
     server that also understands chunked requests."""
     for i in range(n):
-        connection = http.client.HTTPConnection("::1" if v6 else "127.0.0.1", PORT, timeout=20)
+        connection = http.client.HTTPConnection("::1" if v6 else "127.0.0.1", PORT, timeout=60)
         for status in STATUSES:
             ask(counts, connection, "GET", f"/{status}")
         ask(counts, connection, "HEAD", "/200")

@@ -269,7 +269,7 @@ def test_killed_under_load(bed, place):
     report = load.stop()
     failed = [row for row in read_log(load.log) if row.outcome != "ok"]
     check(not [row for row in failed if row.begin > dead], f"failed after its death: {failed}")
-    check(len(failed) <= 64 / WORKERS * 2, f"{len(failed)} failed: {report}")
+    check(len(failed) <= 64, f"{len(failed)} failed: {report}")  # all may be with one worker
     expect_dead(bed, 3)
     note(f"{place}: SIGKILL of 1 of 8 at {report['connections_per_second']:.0f} connections/s: "
          f"{len(failed)} lost of {report['begun']}, none begun after its death; "
@@ -291,7 +291,7 @@ def test_nginx_under_load(bed):
     report = load.stop()
     failed = report["failed"]
     equal(failed, report["reset"] + report["closed_early"], f"failures of {report}")
-    check(failed <= 4 * 64 / WORKERS * 2, f"{failed} failed: {report}")
+    check(failed <= 4 * 64, f"{failed} failed: {report}")
     wait_until(lambda: {row["pid"] for row in bed.status()["workers"] if row["share_percent"]}
                == set(nginx.pids()), "all are back in the ring")
     after = bed.load("-n", 800)

@@ -135,7 +135,7 @@ def expect_as_status(metrics, status):
 def get(path="/metrics", method="GET", address=LISTEN):
     """Sends a request. Returns status, headers and body of the answer."""
     host, _, port = address.rpartition(":")
-    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=10 * SLOW)
+    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=30 * SLOW)
     try:
         connection.request(method, path)
         response = connection.getresponse()
@@ -186,6 +186,8 @@ def set_up(bed):
     report = bed.load("-n", 3, *bed.targets("127.0.0.1", port=PORT + 1), hosts=())
     equal(report["failed"], 3, "refused connections")
     workers[1].process.stop(signal.SIGKILL)
+    wait_until(lambda: not any(row["active"] or row["handshakes"] for row in bed.status(SERVICE)["workers"]),
+               "all connections have ended")
     return workers
 
 

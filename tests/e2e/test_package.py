@@ -64,7 +64,7 @@ class Package:
     def apt(self, *arguments, status=0):
         done = self.bed.run("apt-get", "-q", "-y", "--allow-downgrades", "-o",
                             "Dpkg::Options::=--force-unsafe-io", *arguments,
-                            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"})
+                            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}, deadline=200)
         check((done.code == 0) == (status == 0), f"{done}")
         return done
 
@@ -157,7 +157,7 @@ def test_needrestart(bed):
     equal(printed, "0011", f"whether needrestart restarts {units}")
 
 
-@timeout(240)
+@timeout(400)
 def test_upgrade(bed):
     """An upgrade and a downgrade, while supervisors run that systemd has not started: they execute the new
     file, the workers stay, and no connection is lost. A version with other pinned maps is refused before a
@@ -189,7 +189,7 @@ def test_upgrade(bed):
     expect_purged(package)
 
 
-@timeout(240)
+@timeout(400)
 def test_other_processes(bed):
     """Processes without a service: an upgrade makes `attach --watch` execute the new file also while it waits for its
     workers, and names the processes that don't. The package is not removed while one of them runs."""

@@ -244,7 +244,7 @@ frontend f
     bind 127.0.0.1:8000
     default_backend b
 backend b
-    server s 127.0.0.1:8080 check agent-check agent-addr 127.0.0.1 agent-port 9466 agent-inter 100ms inter 100ms
+    server s 127.0.0.1:8080 check agent-check agent-addr 127.0.0.1 agent-port 9466 agent-inter 100ms inter 100ms fall 1000
 frontend state
     bind 127.0.0.1:8001
     mode http

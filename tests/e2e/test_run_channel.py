@@ -4,7 +4,8 @@ import os
 import pathlib
 import signal
 
-from harness.checks import cases, check, equal, wait_until
+from harness.checks import cases, check, equal, text_of, wait_until
+from harness.servers import fd_link
 from runs import NODE, Run, script, worker_command
 
 # Without a channel this raises an exception.
@@ -66,7 +67,7 @@ def sockets(pid):
     """The sockets without an address of the Internet that the process has open."""
     rows = pathlib.Path("/proc/net/unix").read_text(encoding="utf-8").splitlines()[1:]
     inodes = {row.split()[6] for row in rows}
-    links = [os.readlink(path) for path in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+    links = [fd_link(pid, fd) for fd in os.listdir(f"/proc/{pid}/fd")]
     return [link for link in links if link.startswith("socket:") and link[8:-1] in inodes]
 
 
@@ -77,15 +78,13 @@ def start_keeper(bed):
 
 
 def state(bed):
-    path = bed.dir / "state"
-    return path.read_text(encoding="utf-8").split() if path.exists() else []
+    return text_of(bed.dir / "state").split()
 
 
 def check_sends(bed):
     """More messages are sent, and none fails."""
     def sent():
-        path = bed.dir / "sent"
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        text = text_of(bed.dir / "sent")
         return text.split(maxsplit=1) if " " in text else None  # the file is being written
 
     start = int(wait_until(sent, "messages are sent")[0])

@@ -64,7 +64,7 @@ def test_start(bed, kind):
     bed.remember_pinned()
     wait_until(lambda: states(bed, "other") == ["failed"], "the slot has failed")
     for text in (reason, "reload other"):
-        check(text in run.output(), f"'{text}' is not logged: {run.output()}")
+        run.wait_output(text)
     equal(bed.load("-n", 20)["failed"], 0, "failed connections")
     bed.reuseportd("reload", "web")
     refused = bed.reuseportd("reload", "other", status=2)
@@ -124,7 +124,7 @@ def test_read_only_pins(bed):
     try:
         refused = bed.reuseportd("stop", run.name, status=1)
         check("mount -o remount,rw /sys/fs/bpf" in refused.err, f"what to do: {refused}")
-        check(not any(os.path.exists(f"/proc/{pid}") for pid in pids), "the workers have ended")
+        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), "the workers have ended")
         equal(run.process.wait(), 1, "exit status of the supervisor")
     finally:
         bed.must("mount", "-o", "remount,rw", "/sys/fs/bpf")

@@ -12,10 +12,18 @@ from runs import NODE, Run, script
 RECORD = """
 const fs = require('fs');
 const note = what => fs.appendFileSync('%DIR%/record', what + '\\n');
-note('start');
 process.on('SIGINT', () => setTimeout(() => { note('end'); process.exit(); }, 300));
+note('start');
 setInterval(() => {}, 1000);
 """
+
+# The same, but goes on until another process has started.
+RECORD_BESIDE = RECORD.replace("setTimeout(() => { note('end'); process.exit(); }, 300)", """setInterval(() => {
+    if (fs.readFileSync('%DIR%/record', 'utf8').split('start').length > 2) {
+        note('end');
+        process.exit();
+    }
+}, 10)""")
 
 # Each needs something that only one process can have.
 ALONE = {
@@ -34,7 +42,8 @@ class App(Run):
         self.bed, self.name = bed, "web"
         script(bed, "app.js", text.replace("%DIR%", str(bed.dir)))
         self.file = bed.dir / "ecosystem.json"
-        self.app = {"name": "web", "script": "app.js", "listen_timeout": 300, **app}
+        self.app = {"name": "web", "script": "app.js", "listen_timeout": 300,
+                    "kill_timeout": 60000, **app}
         self.write()
         self.start(wait)
 
@@ -72,10 +81,11 @@ def test_alone(bed, kind):
 def test_beside(bed, kind):
     """An app that listens on a TCP port, or runs in cluster mode, keeps the old process until the new
     one is ready; `in_place` in the file decides it."""
-    text = RECORD + (NODE if kind in ("listens", "true") else "")
+    text = RECORD if kind == "true" else RECORD_BESIDE
     more = {"cluster": {"instances": 1}, "false": {"in_place": False},
             "true": {"in_place": True}}.get(kind, {})
-    app = App(bed, text, listen_timeout=1000, **more)
+    app = App(bed, text + (NODE if kind in ("listens", "true") else ""),
+              listen_timeout=20000 if kind in ("listens", "true") else 1000, **more)
     app.expect("start")
     app.reload()
     app.expect("start", *(("end", "start") if kind == "true" else ("start", "end")))
@@ -99,6 +109,7 @@ def test_never_says_ready(bed):
     app = App(bed, NODE, wait_ready=True, instances=2)
     check("has not called process.send('ready') within 0.3 s" in app.log(), app.log())
     before = app.pids()
+    wait_until(lambda: all(row["listeners"] for row in app.workers()), "both listen")
     app.reload()
     check(not set(app.pids()) & set(before), "all workers are new ones")
     with Client() as client:

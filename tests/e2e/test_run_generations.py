@@ -57,7 +57,7 @@ def test_hangups(bed, case):
             bed.status("web")
     wait_until(lambda: "one more is queued" in run.output(), "one more is queued")
     hold.unlink()
-    wait_until(lambda: run.output().count("workers are new") == 2, "two reloads have ended", 30)
+    wait_until(lambda: run.output().count("workers are new") == 2, "two reloads have ended")
     equal(answers(bed), ["v10"], "answers after")
     equal(run.output().count("one more is queued"), 1, "how often one more was queued")
 
@@ -179,6 +179,11 @@ def test_generations(bed):
             equal(run.workers()[0]["active"], 1, "its connections")
 
 
+def ageless(rows):
+    """Former workers without the value that changes with time."""
+    return [{key: value for key, value in row.items() if key != "since_seconds"} for row in rows]
+
+
 @cases("reload", "takeover")
 def test_max_former(bed, case):
     """More than --max-former former workers: the oldest one is stopped, and the others keep their
@@ -193,9 +198,7 @@ def test_max_former(bed, case):
         before = run.status()["former_workers"]
         if case == "takeover":
             run.kill_supervisor()
-            equal(run.status()["former_workers"], [
-                {**row, "since_seconds": now["since_seconds"]} for row, now in
-                zip(before, run.status()["former_workers"])], "without a supervisor")
+            equal(ageless(run.status()["former_workers"]), ageless(before), "without a supervisor")
             run.start()
         equal([(row["pid"], row["version"], row["active"], row["since"])
                for row in run.status()["former_workers"]],
@@ -239,7 +242,7 @@ def test_slot_added_again(bed):
     run.command_line("scale", 1)
     gate.unlink()
     scale = bed.start(bed.binary("reuseportd"), "scale", run.name, 2, name="scale")
-    wait_until(lambda: run.states()[1:] == ["starting"], "slot 1 is starting", 20)
+    wait_until(lambda: run.states()[1:] == ["starting"], "slot 1 is starting")
     equal(run.pids()[1], last, "the last worker of slot 1")
     gate.touch()
     equal(scale.wait(), 0, f"exit status of scale: {scale.output()}")

@@ -74,6 +74,7 @@ def test_tries(bed):
     for _ in range(2):
         run.reload("--", *node(bed, "tries.js", TRIES))
     load.stop_unfailed()
+    wait_until(lambda: run.log().count("tried 400") == 4, "all have tried")
     log = run.log()
     equal((log.count("tried 400"), log.count("taken"), log.count("refused"),
            log.count("wants to listen")), (4, 0, 0, 0), "tries, taken connections, refused, lines")

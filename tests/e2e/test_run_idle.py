@@ -7,7 +7,7 @@ import pathlib
 import re
 import signal
 
-from harness.checks import cases, check, equal, wait_until
+from harness.checks import cases, check, equal, text_of, wait_until
 from harness.network import PORT
 from runs import NODE, Run, script
 
@@ -45,7 +45,7 @@ class Services:
     def start(self, names):
         self.process = self.bed.start(self.bed.binary("reuseportd"), "run", self.file, name="run")
         for name in names:
-            self.process.wait_output(f"{name}: started:", 30)
+            self.process.wait_output(f"{name}: started:")
         self.bed.remember_pinned()
 
     def rows(self, name):
@@ -110,7 +110,7 @@ def test_first_instance_is_other(bed):
                               "listen_timeout": 2000})
     for _ in range(2):
         services.wait_active("web", 3)
-        equal([len(row["listeners"]) for row in services.rows("web")], [0, 1, 1], "listeners")
+        wait_until(lambda: [len(row["listeners"]) for row in services.rows("web")] == [0, 1, 1], "listeners")
         report = bed.load("-n", 40, "-c", 1)
         equal((report["failed"], sorted(report["workers"].values())), (0, [20, 20]), f"{report}")
         bed.reuseportd("reload", "web", deadline=60)
@@ -122,6 +122,7 @@ def test_reload_that_does_not_listen(bed):
     """If the old worker listens, a new worker that doesn't is rejected, however long it lives."""
     run = Run(bed, ["node", script(bed, "server.js", NODE)], "--ready", "alive:0.3",
               "--ready-timeout", "2", workers=2)
+    wait_until(lambda: all(row["listeners"] for row in run.workers()), "both listen")
     pids = run.pids()
     refused = run.reload("--", "sleep", "600", status=1)
     check(f"did not listen on [::]:{PORT}" in refused.err, f"the reason: {refused}")
@@ -135,7 +136,7 @@ PERCPU_ARRAY = "map_type:\t6\n"
 def counter_maps(pid):
     """How many maps of counters the process has open."""
     folder = pathlib.Path(f"/proc/{pid}/fdinfo")
-    return sum(PERCPU_ARRAY in fd.read_text() for fd in folder.iterdir())
+    return sum(PERCPU_ARRAY in text_of(fd) for fd in folder.iterdir())
 
 
 def test_stopped_service_is_closed(bed):

@@ -4,7 +4,7 @@ also after a take-over."""
 import os
 import signal
 
-from harness.checks import cases, check, equal, wait_until
+from harness.checks import cases, check, equal, text_of, wait_until
 from runs import Run, script, worker_command
 
 # Counts its runs, and exits with the status that the file `code` has. If there is none, it goes on.
@@ -31,8 +31,7 @@ class Job(Run):
         (self.dir / f"new.{slot}").rename(self.dir / f"code.{slot}")
 
     def runs(self):
-        return [(self.dir / f"runs.{slot}").read_text().count("run")
-                for slot in range(len(self.states()))]
+        return [text_of(self.dir / f"runs.{slot}").count("run") for slot in range(len(self.states()))]
 
 
 def test_stop_exit_codes(bed):
@@ -41,6 +40,7 @@ def test_stop_exit_codes(bed):
     job = Job(bed, "--stop-exit-codes", "0, 3,137", "--backoff", "10ms..10ms", "--max-restarts",
               "1000", codes=(0, 3, 5), wait=False)
     job.process.wait_output("slot 1: stopped; not started again (stop-exit-codes)")
+    job.process.wait_output("slot 0: stopped; not started again (stop-exit-codes)")
     wait_until(lambda: job.runs()[2] > 2, "the job with another status is started again")
     equal(job.runs()[:2], [1, 1], "runs")
     job.command_line("start", 0)

@@ -127,7 +127,7 @@ def connections(bed, state):
 def test_late_handshake(bed):
     """A handshake begins while connections are parked and ends when the first worker is there: the
     client is answered, although no other connection follows."""
-    bed.link(delay_us=1000000)
+    link = bed.link(delay_us=1000000)
     run = Run(bed, worker_command(bed), *GATED, workers=1, wait=False)
     wait_until(lambda: bed.run(bed.binary("reuseportd"), "status", run.name).code == 0, "pins")
     with entered_netns("far"):
@@ -136,10 +136,12 @@ def test_late_handshake(bed):
         client.setblocking(False)
         client.connect_ex((NEAR[0], PORT))
         wait_until(lambda: connections(bed, "syn-recv") == 1, "the SYN has arrived")
+        link.kill(signal.SIGSTOP)  # the handshake goes on later
         (bed.dir / "gate").touch()
         run.process.wait_output("started: 1 worker")
         equal(connections(bed, "syn-recv"), 1, "handshakes when the worker is there")
-        client.settimeout(20)
+        link.kill(signal.SIGCONT)
+        client.settimeout(60)
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")
         check(client.recv(4096).startswith(b"HTTP/1."), "an answer")
     bed.remember_pinned()

@@ -9,7 +9,7 @@ import time
 from harness.checks import cases, check, equal, note, timeout, wait_until
 from harness.network import Client
 from runs import NODE, NODE_GRACEFUL, PYTHON, Run, script, worker_command
-from harness.traffic import Place, fewer, wait_for_load
+from harness.traffic import CONCURRENCY, Place, fewer, wait_for_load
 
 WORKERS = 8
 # Options of loadgen for clients that send three requests on each connection.
@@ -67,8 +67,8 @@ def test_reload_to_a_broken_program(bed, case):
     broken = {
         "exits": ["sh", "-c", "echo this is why; exit 7"],
         "never-listens": ["sleep", "600"],
-        "crashes": ["sh", "-c", " ".join(map(str, worker_command(bed))) +
-                    " & sleep 0.8; exit 1"],
+        "crashes": ["sh", "-c", "out=out-$REUSEPORTD_SLOT; " + " ".join(map(str, worker_command(bed))) +
+                    " >$out & until grep -q ready $out; do sleep 0.05; done; sleep 0.8; exit 1"],
         "503": ["python3", script(bed, "broken.py", PYTHON.replace("200", "503"))],
         "missing": ["/no/such/program"],
     }[case]
@@ -391,13 +391,13 @@ def test_killed_worker(bed, case):
         os.kill(pid, signal.SIGKILL)
         begin = time.monotonic()
         wait_until(lambda slot=slot, pid=pid: run.workers()[slot]["live"]
-                   and run.pids()[slot] != pid, f"slot {slot} has another worker", 10, 0.02)
+                   and run.pids()[slot] != pid, f"slot {slot} has another worker", interval=0.02)
         note(f"replaced after {1000 * (time.monotonic() - begin):.0f} ms")
     wait_for_load(bed, range(WORKERS), 1000)
     report = load.stop()
     lost = report["failed"]
     equal(lost, report["reset"] + report["closed_early"], f"lost connections: {report}")
-    check(lost <= killed * 64, f"{lost} were lost with {killed} workers: {report}")
+    check(lost <= killed * CONCURRENCY[case], f"{lost} were lost with {killed} workers: {report}")
     equal([row["restarts"] for row in run.workers()], [1] * killed + [0] * (WORKERS - killed),
           "restarts")
 

@@ -5,7 +5,7 @@ import pathlib
 import signal
 import socket
 
-from harness.checks import Skip, cases, check, equal, wait_until
+from harness.checks import Skip, cases, check, equal, text_of, wait_until
 from harness.network import PORT, Client
 from runs import PYTHON, Run, script, worker_command
 
@@ -249,7 +249,7 @@ def test_release_link(bed, case):
     bed.reuseportd("reload", "web", deadline=90)
     end = "one" if case == "foreign" else "two"
     equal(releases(), end, "release after the link was switched")
-    wait_until(lambda: f"{end}\n" in (bed.dir / end / "out.log").read_text(), "it has a log file")
+    wait_until(lambda: f"{end}\n" in text_of(bed.dir / end / "out.log"), "it has a log file")
     bed.reuseportd("stop", "web")
     equal(process.wait(), 0, "exit status of the supervisor")
 

@@ -149,7 +149,7 @@ def test_reload(bed):
     systemd.config.write_text(config(bed, command="node /nothing/here.js"))
     output = systemd.systemctl("reload", status=1)
     equal(systemd.pids(), second, "workers after a failed reload")
-    check("Cannot find module" in systemd.log(), f"the reason is missing:\n{output}{systemd.log()}")
+    wait_until(lambda: "Cannot find module" in systemd.log(), f"the reason is missing:\n{output}{systemd.log()}")
     equal(systemd.property("ActiveState"), "active", "state of the unit")
     equal(systemd.supervisor(), supervisor, "the supervisor")
     load.stop_unfailed()

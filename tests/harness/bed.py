@@ -138,7 +138,7 @@ class Bed:
     def loadgen(self, hosts):
         """The command line of loadgen without the load to generate."""
         return [self.binary("loadgen"), *self.targets(*hosts), "--json", "--quiet",
-                "--timeout", 5000 * SLOW]
+                "--timeout", 10000 * SLOW]
 
     def load(self, *args, hosts=("127.0.0.1",), netns=None, deadline=120):
         """Runs loadgen to its end and returns its report."""
@@ -260,7 +260,7 @@ class Bed:
         if PINS.exists():
             for service in sorted(path.name for path in PINS.iterdir()):
                 try:
-                    self.reuseportd(*self.end_command(service), deadline=20)
+                    self.reuseportd(*self.end_command(service))
                 except Failure as why:
                     left.append(str(why))
             left += self.left_files()
@@ -274,7 +274,7 @@ class Bed:
             self.run("ip", "netns", "delete", name)
         try:
             # The kernel frees programs and maps after grace periods, long ones on a busy machine.
-            wait_until(lambda: not self.leftovers(), "nothing is left", 30, 0.05)
+            wait_until(lambda: not self.leftovers(), "nothing is left", interval=0.05)
         except Failure:
             left += self.leftovers()
         return left

@@ -5,7 +5,7 @@ import os
 import random
 import time
 
-DEADLINE = 20  # seconds until a condition must be true, on a slow and busy machine
+DEADLINE = 60  # seconds until a condition must be true, on a slow and busy machine
 # The factor for all deadlines: RPD_SLOW, such as 10 on an emulated machine (vmtest).
 SLOW = int(os.environ.get("RPD_SLOW", "1"))
 # RPD_FULL=1, as `tools/test --full` sets it: tests that sample run all of their cases.
@@ -73,9 +73,18 @@ def wait_until(condition, what, deadline=DEADLINE, interval=0.01):
         time.sleep(interval)
 
 
+def text_of(path):
+    """The text of a file; none if there is no file, not yet or no longer."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
 def chance():
-    """A generator of random choices; SEED=N in the environment repeats them."""
-    seed = int(os.environ.get("SEED", time.time_ns() % 1000000))
+    """A generator of random choices: the same in each run, and with RPD_FULL others each time.
+    SEED=N in the environment chooses."""
+    seed = int(os.environ.get("SEED", time.time_ns() % 1000000 if FULL else 1))
     note(f"SEED={seed}")
     return random.Random(seed)
 

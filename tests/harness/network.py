@@ -31,7 +31,7 @@ def entered_netns(name):
 class Client:
     """A connection, made by the constructor and held open."""
 
-    def __init__(self, host="127.0.0.1", port=PORT, source=None, netns=None, seconds=10):
+    def __init__(self, host="127.0.0.1", port=PORT, source=None, netns=None, seconds=30):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with entered_netns(netns):
             self.socket = socket.socket(family, socket.SOCK_STREAM)

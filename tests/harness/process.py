@@ -68,7 +68,7 @@ class Process:
         except subprocess.TimeoutExpired:
             raise Failure(f"{self.name} has not ended after {deadline * SLOW} s") from None
 
-    def stop(self, number=signal.SIGTERM, deadline=10):
+    def stop(self, number=signal.SIGTERM, deadline=30):
         """Sends the signal, and SIGKILL after the deadline. Returns the exit status."""
         self.kill(number)
         try:
