@@ -65,7 +65,7 @@ class Nginx(Server):
             f"server {{ listen {PORT} reuseport; location / {{ return 200 ok; }} }} }}")
         self.master = subprocess.Popen(["nginx", "-c", home / "conf", "-p", home, "-e", "stderr"])
         self.workers = []
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while len(self.workers) < workers:
             if time.monotonic() > deadline:
                 sys.exit("tools/bench: nginx has not started")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """How long a supervisor takes for one service while another service, a local user or a client floods
 it: the measurement of `tools/bench supervise`."""
+import contextlib
 import os
 import re
 import signal
@@ -121,24 +122,26 @@ class Supervisor:
         return conf
 
     def ask(self):
-        """The pid of the worker that answers a new connection."""
-        with socket.create_connection(("127.0.0.1", PORT), PATIENCE) as client:
-            client.sendall(b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n")
-            answer = client.recv(4096).decode()
-        return int(re.search(r"(?im)^x-worker: *(\d+)", answer)[1])
+        """The pid of the worker that answers a new connection; None if it is not answered, as by a
+        worker in its last moment."""
+        answer = ""
+        with contextlib.suppress(OSError):
+            with socket.create_connection(("127.0.0.1", PORT), PATIENCE) as client:
+                client.sendall(b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n")
+                answer = client.recv(4096).decode()
+        found = re.search(r"(?im)^x-worker: *(\d+)", answer)
+        return int(found[1]) if found else None
 
     def replace(self):
         """Milliseconds from the death of the worker until another answers a new connection, which
         waits meanwhile."""
         pid = self.ask()
+        if not pid:
+            return PATIENCE * 1000
         start = time.perf_counter()
         os.kill(pid, signal.SIGKILL)
-        while time.perf_counter() < start + PATIENCE:
-            try:
-                if self.ask() != pid:
-                    break
-            except OSError:  # it reached the worker in its last moment
-                pass
+        while time.perf_counter() < start + PATIENCE and self.ask() in (None, pid):
+            pass
         return (time.perf_counter() - start) * 1000
 
     def restart(self):
@@ -159,7 +162,7 @@ class Supervisor:
             attack.wait()
         self.process.terminate()
         try:
-            self.process.wait(PATIENCE)
+            self.process.wait(6 * PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -145,7 +145,7 @@ def polls(pid):
 
 
 def wait_until(ready, complaint):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not ready():
         if time.monotonic() > deadline:
             sys.exit(f"tools/demo: {complaint}")

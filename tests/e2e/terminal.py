@@ -157,7 +157,7 @@ class Terminal(Process):
     def press(self, key):
         os.write(self.master, KEYS.get(key, key).encode())
 
-    def wait_screen(self, condition, what, deadline=10):
+    def wait_screen(self, condition, what, deadline=30):
         """Waits until @condition(screen) returns a true value, and returns that value."""
         try:
             return wait_until(lambda: condition(self.read_screen()) or not self.alive(), what,
@@ -165,12 +165,12 @@ class Terminal(Process):
         except Failure as why:
             raise Failure(f"{why}; the screen is\n{self.output()}") from None
 
-    def wait_text(self, text, deadline=10):
+    def wait_text(self, text, deadline=30):
         self.wait_screen(lambda screen: text in screen.text(), f"the screen shows '{text}'",
                          deadline)
         check(text in self.screen.text(), f"'{text}' is not on\n{self.output()}")
 
-    def wait(self, deadline=20):
+    def wait(self, deadline=30):
         """Waits for its end while reading the screen, so that it can write. Returns the exit
         status."""
         wait_until(lambda: self.read_screen() and not self.alive(), f"{self.name} has ended",

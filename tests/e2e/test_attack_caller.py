@@ -78,7 +78,7 @@ def test_umask(bed, mask):
     """Workers of another user reach their socket. No other user may write to a file or folder."""
     worker = pathlib.Path(script(bed, "ready.sh", READY))
     worker.chmod(0o755)
-    run = Run(bed, [worker], "--user", "nobody", "--ready", "notify", "--ready-timeout", "5s",
+    run = Run(bed, [worker], "--user", "nobody", "--ready", "notify", "--ready-timeout", "1m",
               "--max-restarts", 1, workers=1, under=after(f"umask {mask};"))
     for path in pathlib.Path("/run/reuseportd").rglob("*"):
         check(path.is_symlink() or not path.stat().st_mode & 0o002, f"{path} is open to all")

@@ -58,7 +58,7 @@ class Supervisor:
         self.process = self.bed.start(*self.under, self.bed.binary("reuseportd"), "run", self.conf,
                                       name="run")
         for name in self.started:
-            self.process.wait_output(f"{name}: started:", 40)
+            self.process.wait_output(f"{name}: started:", 60)
         self.bed.remember_pinned()
 
     def pid(self):
@@ -71,7 +71,7 @@ class Supervisor:
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: self.pid() not in (None, pid), "the killed worker is replaced")
         pid = self.pid()
-        self.bed.reuseportd("restart", QUIET, 0, deadline=20)
+        self.bed.reuseportd("restart", QUIET, 0, deadline=30)
         check(self.pid() != pid, "`restart` has replaced no worker")
         with Client() as client:
             equal(int(client.ask()), self.pid(), "the worker that answers")
@@ -101,7 +101,7 @@ def test_worker(bed, kind):
     s = Supervisor(bed, f"{bed.binary('attack')} {WORKERS[kind]}", "ready = alive:100ms",
                    started=(QUIET,))
     wait_until(lambda: re.search(f"{NOISY}: (started:|slot 0: .* can't be used)",
-                                 s.process.output()), "the attack is under way", 40)
+                                 s.process.output()), "the attack is under way", 60)
     s.check_quiet()
     s.stop()
 
@@ -193,7 +193,7 @@ def test_notifications_of_a_user(bed):
     script.write_text(READY.replace("systemd-notify", "test -e go || exec sleep 1000; systemd-notify"))
     script.chmod(0o755)
     (bed.dir / "go").touch()
-    s = Supervisor(bed, script, "ready = notify", f"cwd = {bed.dir}", "ready-timeout = 2s",
+    s = Supervisor(bed, script, "ready = notify", f"cwd = {bed.dir}", "ready-timeout = 5s",
                    "no-restart")
     path = RUN / NOISY / "notify"
     equal((path.stat().st_mode & 0o777, path.owner()), (0o600, "nobody"), "mode and owner")

@@ -37,7 +37,7 @@ def exporter_pid(parent):
 
 def scrape():
     """The status of a scrape."""
-    connection = http.client.HTTPConnection(HOST, PORT, timeout=20)
+    connection = http.client.HTTPConnection(HOST, PORT, timeout=30)
     with contextlib.closing(connection):
         connection.request("GET", "/metrics")
         answer = connection.getresponse()
@@ -48,13 +48,10 @@ def scrape():
 def expect_scrape():
     """Scrapes. An attacker of the same address, with thousands of connections a second, may end a
     scrape before it has sent its request."""
-    begin = time.monotonic()
-
     def succeeds():
         with contextlib.suppress(ConnectionError):
             return scrape() == 200
     wait_until(succeeds, "a scrape is answered")
-    check(time.monotonic() - begin < 10, f"it took {time.monotonic() - begin:.1f} s")
 
 
 def replace_worker(run):
@@ -98,7 +95,7 @@ def test_timeout(bed):
     clients = [socket.create_connection((HOST, PORT)) for _ in range(2)]
     clients[0].sendall(b"GET /metrics HTTP/1.1\r\nX: ")
     for client in clients:
-        client.settimeout(20)
+        client.settimeout(30)
         equal(client.recv(1), b"", "the end of the connection")
         client.close()
     equal(run.stop(), 0, "exit status of the supervisor")
@@ -107,7 +104,7 @@ def test_timeout(bed):
 def ask(request):
     """Sends @request. Returns the status of the answer, or None if there was none."""
     with socket.create_connection((HOST, PORT)) as client:
-        client.settimeout(20)
+        client.settimeout(30)
         with contextlib.suppress(ConnectionError):
             client.sendall(request)
         answer = b""
@@ -156,7 +153,7 @@ def test_locked_service(bed):
     expect_scrape()
     with held(run.name):
         def is_down():
-            with urllib.request.urlopen(f"http://{LISTEN}/metrics", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://{LISTEN}/metrics", timeout=30) as answer:
                 return f'reuseportd_up{{service="{run.name}"}} 0' in answer.read().decode()
         wait_until(is_down, "the service is unreadable")
     equal(run.stop(), 0, "exit status of the supervisor")
@@ -183,7 +180,7 @@ def test_endless_scrapes(bed):
             over.set()
         note(f"replaced in {quiet:.2f} s, during {sum(c.result() for c in clients)} scrapes in "
              f"{loud:.2f} s")
-    check(loud < 2 * quiet + 1, f"{quiet:.2f} s, {loud:.2f} s beside scrapes")
+    check(loud < 2 * quiet + 5, f"{quiet:.2f} s, {loud:.2f} s beside scrapes")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
@@ -200,7 +197,7 @@ def test_process(bed):
         equal(int(re.search(rf"{name}:\s+(\w+)", status)[1], 16) & 0x3ffb, 0, name)
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: exporter_pid(run.process.pid) not in (None, pid), "it is started again")
-    check(f"serves the metrics (pid {pid}) has ended (signal SIGKILL)" in run.log(), run.log())
+    run.process.wait_output(f"serves the metrics (pid {pid}) has ended (signal SIGKILL)")
     expect_scrape()
     run.process.popen.send_signal(signal.SIGUSR2)
     run.process.wait_output("re-exec of")

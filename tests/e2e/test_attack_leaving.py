@@ -13,7 +13,7 @@ EVEN = [50] * 4
 
 def attackers(bed, way, when):
     return Run(bed, [bed.binary("attack"), "steering", way, when, PORT], "--listen",
-               f"0.0.0.0:{PORT}", "--ready-timeout", "5s", "--settle", "0.05", "--user", "nobody")
+               f"0.0.0.0:{PORT}", "--ready-timeout", "1m", "--settle", "0.05", "--user", "nobody")
 
 
 def load_shares(bed):

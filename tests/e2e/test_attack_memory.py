@@ -4,17 +4,17 @@ a signal, and never with status 0 if its work is not done. The next command, or 
 repairs what it has left.
 
 A command makes thousands of allocations, most of them in libbpf, so a random sample fails:
-SEED=N repeats it, SAMPLE=N is the number of allocations for each command (0: all, as with
+SEED=N chooses it, SAMPLE=N is the number of allocations for each command (0: all, as with
 `tools/test --full`), and AT=N is the only one.
 """
 import os
-import random
-import time
 
 from harness.bed import PINS
-from harness.checks import cases, check, equal, note, timeout, wait_until
+from harness.checks import FULL, cases, chance, check, equal, note, timeout, wait_until
 from harness.servers import Workers
 from runs import Run, worker_command
+
+FEW = 100
 
 
 class Problems(list):
@@ -29,11 +29,11 @@ class Problems(list):
 
 
 def sample(total, n):
-    """The numbers of the allocations that fail: evenly spread, each at a random place."""
-    seed = int(os.environ.get("SEED", time.time_ns() % 1000000))
-    n = int(os.environ.get("SAMPLE", 0 if "RPD_FULL" in os.environ else n)) or total
-    note(f"SEED={seed}: {min(n, total)} of {total} allocations")
-    dice = random.Random(seed)
+    """The numbers of the allocations that fail: evenly spread, each at a random place. All of a
+    command that makes few."""
+    n = int(os.environ.get("SAMPLE", 0 if FULL or total <= FEW else n)) or total
+    note(f"{min(n, total)} of {total} allocations")
+    dice = chance()
     if "AT" in os.environ:
         return [int(os.environ["AT"])]
     if n >= total:

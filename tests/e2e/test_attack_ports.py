@@ -17,7 +17,7 @@ def keep_ports(bed, way):
     nobody = pwd.getpwnam("nobody")
     process = bed.start("setpriv", "--reuid", nobody.pw_uid, "--regid", nobody.pw_gid, "--clear-groups",
                         bed.binary("attack"), "keep_ports", PORTS, way, name="attack")
-    process.wait_output("ready", 40)
+    process.wait_output("ready", 60)
 
 
 @cases("groups", "addresses")

@@ -66,7 +66,7 @@ def test_run(bed, case):
     equal(run.pids(), pids, "workers")
     for slot, pid in enumerate(pids):
         run.process.wait_output(f"slot {slot}: pid {pid} has tried to replace the steering program")
-    equal(len(events(bed, "attempt")), 4, "events")
+    wait_until(lambda: len(events(bed, "attempt")) == 4, "an event for each worker")
     equal(events(bed, "restored"), [], "events that it was attached again")
     equal(run.stop(), 0, "exit status of the supervisor")
 
@@ -80,6 +80,7 @@ def test_run_compat(bed, way):
     run = run_attackers(bed, way, "usr1")
     for pid in run.pids():
         os.kill(pid, signal.SIGUSR1)
+    wait_until(lambda: run.process.out.read_text().count(f"\n{way}: ") == 4, "all have tried")
     run.process.wait_output("the steering program had been detached, and is attached again"
                             if way == "compat" else "it is on again")
     wait_until(lambda: in_force(bed) == (True, None), "in force again")
@@ -113,7 +114,7 @@ def test_run_sent(bed):
         attach_classic(listener)
         expect_even(bed)
     run.process.wait_output("a process outside the service has tried to replace")
-    equal(len(events(bed, "attempt")), 1, "events")
+    wait_until(lambda: len(events(bed, "attempt")) == 1, "an event")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 

@@ -50,16 +50,16 @@ def test_commands(bed, command):
     s = attack(bed, "connection")
     s.process.wait_output("stuck")
     if command == "absent":
-        bed.reuseportd("status", "absent", status=1, deadline=20)
+        bed.reuseportd("status", "absent", status=1, deadline=30)
     elif command == "connections":
-        refused = bed.reuseportd("connections", NOISY, status=1, deadline=20)
+        refused = bed.reuseportd("connections", NOISY, status=1, deadline=30)
         check("keeps a lock of the kernel" in refused.err, f"the reason: {refused}")
     else:
         refused = bed.reuseportd("drain", 0, "--service", NOISY, "--force", "--wait",
                                  "--timeout", "100ms",
-                                 status=1, deadline=20)
+                                 status=1, deadline=30)
         check("keeps a lock of the kernel" in refused.err, f"the reason: {refused}")
-    bed.reuseportd("status", NOISY, deadline=20)
+    bed.reuseportd("status", NOISY, deadline=30)
     s.check_quiet()
     s.stop()
 
@@ -79,17 +79,17 @@ def test_attach(bed):
     Workers(bed, 2)
     with Client() as client:
         client.ask()
-        bed.reuseportd("attach", "--workers", 2, "--service", "web", deadline=20)
-        refused = bed.reuseportd("drain", 0, "--service", "web", "--wait", status=1, deadline=20)
+        bed.reuseportd("attach", "--workers", 2, "--service", "web", deadline=30)
+        refused = bed.reuseportd("drain", 0, "--service", "web", "--wait", status=1, deadline=30)
         check("some connections from before attach" in refused.err, f"the reason: {refused}")
-    bed.reuseportd("detach", "web", deadline=20)
+    bed.reuseportd("detach", "web", deadline=30)
 
 
 def test_attach_listener(bed):
     """A server keeps the lock of its listener: the program can't be attached by it."""
     server = start_attack(bed, "listener", PORT)
     server.wait_output("stuck")
-    refused = bed.reuseportd("attach", "--workers", 1, "--service", "web", status=1, deadline=20)
+    refused = bed.reuseportd("attach", "--workers", 1, "--service", "web", status=1, deadline=30)
     check("keeps a lock of the kernel" in refused.err, f"the reason: {refused}")
 
 
@@ -97,10 +97,10 @@ def test_detach_listener(bed):
     """The same once it is attached: it stays steered, and `detach` says so."""
     server = start_attack(bed, "listener", PORT, "later")
     wait_until(lambda: listening_inodes(bed), "the server listens")
-    bed.reuseportd("attach", "--workers", 1, "--service", "web", deadline=20)
+    bed.reuseportd("attach", "--workers", 1, "--service", "web", deadline=30)
     server.kill(signal.SIGUSR1)
     server.wait_output("stuck")
-    done = bed.reuseportd("detach", "web", deadline=20)
+    done = bed.reuseportd("detach", "web", deadline=30)
     check("it stays steered until its listeners close" in done.err, f"the note: {done}")
 
 
@@ -170,12 +170,16 @@ def test_avoiding_listener(bed):
 def test_avoiding_connection(bed):
     """The same, with the lock of a connection: the kernel does not come to most of these."""
     s = start_avoided(bed)
-    start_attack(bed, "connection", PORT + 11).wait_output("stuck")
+    device, folder = fuse(bed)
     with contextlib.ExitStack() as clients:
-        def comes_late():
+        for _ in range(50):
             clients.enter_context(Client()).ask()
-            return connected_ports().index(PORT + 11) > 2
-        wait_until(comes_late, "the kernel comes to other connections first")
+        for port in range(PORT + 11, PORT + 31):  # until the kernel comes to other connections first
+            stuck = attack_as(bed, "nobody", "stuck_connection", device, folder, port)
+            stuck.wait_output("stuck")
+            if connected_ports().index(port) > 2:
+                break
+            stuck.stop(signal.SIGKILL)
         pid = turn_off(bed, s)
     check(f"SO_REUSEPORT of a listener of pid {pid} was off" in s.process.output(),
           f"the kernel came to the connection: {s.process.output()}")
@@ -207,7 +211,7 @@ def test_output(bed):
     the service print, can't read it. The supervisor ends the worker."""
     s = attack(bed, "output", "ready = alive:100ms")
     # If it has read all just before the lock, it does not read again. The next one does at once.
-    pid = log_process(NOISY)
+    pid = bed.log_process(NOISY)
     wait_until(lambda: "stuck" in s.process.output() or is_blocked(pid), "the pipe is locked")
     os.kill(pid, signal.SIGKILL)
     s.process.wait_output("keeps a pipe of its output locked")
@@ -220,7 +224,7 @@ def test_output_taken_over(bed):
     """The same for the next supervisor, which opens the pipes of the output of all workers."""
     s = attack(bed, "output", "ready = alive:100ms")
     s.process.kill(signal.SIGSTOP)  # it does not end the worker
-    pid = log_process(NOISY)
+    pid = bed.log_process(NOISY)
     wait_until(lambda: "stuck" in s.process.output() or is_blocked(pid), "the pipe is locked")
     s.process.kill(signal.SIGKILL)
     s.process.wait()

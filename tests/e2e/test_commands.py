@@ -210,6 +210,7 @@ def test_text_and_json(bed):
     bed.reuseportd("drain", SERVICE, 6)
     bed.reuseportd("swap", SERVICE, 5, "--pid", Worker(bed, "new").pid)
     bed.load("-n", 100)
+    wait_until(lambda: not any(row["active"] for row in bed.status(SERVICE)["workers"]), "all are closed")
     Worker(bed, "stranger")
 
     text, status = bed.reuseportd("status", SERVICE), bed.status(SERVICE)

@@ -28,9 +28,11 @@ def test_reload(bed):
     wait_until(lambda: not container.zombies(), "orphans are reaped")
     uid = re.search(r"uid (\d+)", container.process.out.read_text())[1]
     check(uid != "0", "the workers run as root")
-    out, err = container.process.out.read_text(), container.process.err.read_text()
-    check(out.count("to stdout: ") == 4 and "to stderr" not in out, f"standard output:\n{out}")
-    check(err.count("to stderr: ") == 4 and "to stdout" not in err, f"standard error:\n{err}")
+    out, err = container.process.out, container.process.err
+    wait_until(lambda: out.read_text().count("to stdout: ") == 4
+               and err.read_text().count("to stderr: ") == 4, "each worker's lines")
+    check("to stderr" not in out.read_text(), f"standard output:\n{out.read_text()}")
+    check("to stdout" not in err.read_text(), f"standard error:\n{err.read_text()}")
     equal(container.end(), 0, "exit status")
 
 

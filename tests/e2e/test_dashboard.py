@@ -108,7 +108,7 @@ def test_dashboard_promtool(bed):
 def query(expr):
     """The series that Prometheus answers a query with."""
     url = f"http://{PROMETHEUS}/api/v1/query?" + urllib.parse.urlencode({"query": expr})
-    with urllib.request.urlopen(url, timeout=10 * SLOW) as answer:
+    with urllib.request.urlopen(url, timeout=30 * SLOW) as answer:
         return json.load(answer)["data"]["result"]
 
 

@@ -131,6 +131,7 @@ def test_old_worker_cannot_return(bed, case):
         equal(run.pids()[1:], old[1:], "workers after the abort")
         check(n_new > 1, "other old workers were held")
     check(old[0] not in run.pids(), "the worker that can't return is in its slot")
+    run.wait_states(*["active"] * WORKERS)
     check_shares(bed, run, [0], 250)
     deploy_canary(run, steps="5% pause")
     run.wait_for(step=1, phase="paused")
@@ -196,11 +197,12 @@ def test_refusals(bed):
 def test_bad_version(bed, case):
     """A bad version is aborted by itself."""
     command = {"never-ready": ["sleep", "1000"], "exits": ["false"],
-               "dies": ["timeout", "-s", "KILL", "3", *worker_command(bed)],
+               "dies": worker_command(bed),
                "unhealthy": worker_command(bed)}[case]
     options = ("--ready", f"exec:test $REUSEPORTD_VERSION = v1 || ! test -e {bed.dir}/sick",
                "--health-interval", "0.2", "--health-failures", "2") if case == "unhealthy" else ()
-    run = Deploys(bed, worker_command(bed), *QUICK, "--ready-timeout", "2s", *options,
+    run = Deploys(bed, worker_command(bed), *QUICK, "--ready-timeout",
+                  "4s" if case == "never-ready" else "1m", *options,
                   workers=WORKERS)
     old = run.pids()
     load = bed.start_load("-c", "16", "--rate", "500")
@@ -209,6 +211,9 @@ def test_bad_version(bed, case):
     if case == "unhealthy":
         run.wait_for(step=1)
         (bed.dir / "sick").touch()
+    if case == "dies":
+        run.wait_for(step=1)
+        os.kill(run.pids()[0], signal.SIGKILL)
     run.wait_for(phase="degraded")
     rollout = run.check_outcome("aborted" if served else "failed")
     check(rollout["reason"], "there is a reason")
@@ -225,11 +230,11 @@ def test_bad_version(bed, case):
 def test_pause(bed):
     """A pause holds the share, and ends in an abort if no person comes."""
     run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
-    deploy_canary(run, "--pause-timeout", "4s", steps="5% 60s, 50% 60s")
+    deploy_canary(run, "--pause-timeout", "6s", steps="5% 60s, 50% 60s")
     run.wait_for(step=1)
     run.command_line("pause")
     run.wait_for(phase="paused")
-    check_shares(bed, run, [0], 50)
+    check_shares(bed, run, [0], 50, n=200)
     rollout = run.wait_for(outcome="aborted")
     check("--pause-timeout" in rollout["reason"], rollout)
     equal(run.versions(), ["v1"] * WORKERS, "versions")

@@ -174,7 +174,8 @@ def test_tls(bed):
     def deploy(fault, *args, **options):
         deploy_canary(run, "--warm-up", "0", "--min-samples", "30", *args,
                       command=node_command(bed, program, fault), **options)
-    deploy("resets 0.3", "--wait", steps="10% 600s", status=4)
+    deploy("resets 0.3", "--keep-new", "0.1s", "--wait", steps="10% 600s", status=4)
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == WORKERS, "the new worker has ended", 60)
     rollout = run.rollout()
     check("reset connections" in rollout["reason"], rollout)
     check("no HTTP was seen (TLS" in rollout["reason"], rollout)

@@ -64,7 +64,7 @@ def test_attach_is_quick(bed):
                     - before.children_user - before.children_system)
     note(f"{len(hosts)} endpoints of {workers} workers: attach took {used[0]:.1f} s of CPU, detach "
          f"{used[1]:.1f} s")
-    check(max(used) < 3 * SLOW, f"CPU time: {used}")
+    check(max(used) < 10 * SLOW, f"CPU time: {used}")  # 2 s; with a search for each, 32 times that
 
 
 def test_run_many(bed):

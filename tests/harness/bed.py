@@ -138,7 +138,7 @@ class Bed:
     def loadgen(self, hosts):
         """The command line of loadgen without the load to generate."""
         return [self.binary("loadgen"), *self.targets(*hosts), "--json", "--quiet",
-                "--timeout", 20000 * SLOW]
+                "--timeout", 10000 * SLOW]
 
     def load(self, *args, hosts=("127.0.0.1",), netns=None, deadline=120):
         """Runs loadgen to its end and returns its report."""

@@ -82,8 +82,9 @@ def text_of(path):
 
 
 def chance():
-    """A generator of random choices; SEED=N in the environment repeats them."""
-    seed = int(os.environ.get("SEED", time.time_ns() % 1000000))
+    """A generator of random choices: the same in each run, and with RPD_FULL others each time.
+    SEED=N in the environment chooses."""
+    seed = int(os.environ.get("SEED", time.time_ns() % 1000000 if FULL else 1))
     note(f"SEED={seed}")
     return random.Random(seed)
 

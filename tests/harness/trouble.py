@@ -19,6 +19,7 @@ CLIENTS = 64
 LONG = 400  # long-lived connections
 WORK = ("--work", 2)  # milliseconds from each request to its answer
 BAD = 3  # the slot of the worker that is in trouble
+ENOUGH = 8 * CLIENTS  # connections that end in a measurement at least: a worker that hangs is met
 LATE_MS = 250  # half of the time for which a worker blocks
 PATIENCE = 20  # seconds that clients wait for an answer; if a worker hangs, until the end
 CLIENTS_NICE = -10  # so that clients measure the delay of the server, not their own
@@ -89,11 +90,18 @@ def quantile(ordered, share):
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def sample(way, scenario, begin, seconds):
+def is_over(load, ended, begin, seconds):
+    """Whether a measurement has lasted long enough. @ended: connections that had ended before."""
+    return time.monotonic() >= begin + seconds and (
+        load.log.read_bytes().count(b"\n") >= ended + ENOUGH or not load.alive())
+
+
+def sample(way, scenario, begin, is_done):
     """Watches the workers for some time, and makes them misbehave. Returns the means of the spreads
     of their open connections."""
     spreads, blocks = [], 0
-    while (now := time.monotonic()) < begin + seconds:
+    while not spreads or not is_done():
+        now = time.monotonic()
         if scenario == "blocked" and now >= begin + blocks:
             way.hang(BAD)
             blocks += 1
@@ -106,6 +114,7 @@ def figures_of(rows, begin, end, workers):
     """The figures of the connections that were open from @begin to @end."""
     took = sorted(1000 * (row.end - row.begin) for row in rows
                   if row.end >= begin and row.begin < end and row.outcome == "ok")
+    check(took, f"no connection was answered, of {len(rows)}")
     counts = collections.Counter(row.worker for row in rows if row.outcome == "ok")
     by_worker = [counts[f"w{i}"] for i in range(workers)]
     return {"p50_ms": quantile(took, 0.5), "p99_ms": quantile(took, 0.99),
@@ -126,8 +135,8 @@ def measure(place, kind, scenario, seconds, workers=WORKERS):
                "connections are answered")
     time.sleep(0.1 * SLOW)
     waited = way.hang(BAD) if scenario == "hung" else 0
-    begin = time.monotonic()
-    sd, most = sample(way, scenario, begin, seconds)
+    begin, ended = time.monotonic(), load.log.read_bytes().count(b"\n")
+    sd, most = sample(way, scenario, begin, lambda: is_over(load, ended, begin, seconds))
     end = time.monotonic()
     load.kill(signal.SIGTERM)
     given = way.waiting(BAD) - waited if scenario == "hung" else None

@@ -78,6 +78,16 @@ static void set_policy(struct bed *bed, enum rpd_policy policy)
 	bed_apply(bed);
 }
 
+/* Accepts a connection from any worker. Returns -1 if there is none. */
+static int accept_any(struct bed *bed)
+{
+	int fd = -1;
+
+	for (unsigned int slot = 0; fd < 0 && slot < WORKERS; slot++)
+		fd = server_accept(bed, slot);
+	return fd;
+}
+
 /* Opens @n connections that stay open. */
 static void hold(struct bed *bed, unsigned int n)
 {
@@ -86,10 +96,7 @@ static void hold(struct bed *bed, unsigned int n)
 
 		CHECK(n_held <= HELD_MAX);
 		it->client = client_hold(bed);
-		it->server = -1;
-		for (unsigned int slot = 0; it->server < 0 && slot < WORKERS; slot++)
-			it->server = server_accept(bed, slot);
-		CHECK(it->server >= 0);
+		CHECK_UNTIL((it->server = accept_any(bed)) >= 0);
 	}
 }
 

@@ -396,7 +396,7 @@ static void moved_to_another_cgroup(void)
 	exchange(&pair, 4);
 	CHECK_EQ(of_worker(), 7);
 	http_close(&copy);
-	CHECK_EQ(attached(bed.cgroup), 0);
+	CHECK_UNTIL(attached(bed.cgroup) == 0);
 	exchange(&pair, 5);
 	CHECK_EQ(of_worker(), 12);
 	run_service_reopen();

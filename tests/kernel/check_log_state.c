@@ -143,24 +143,31 @@ static void replaced_on_a_full_disk(void)
 }
 
 /* At most what was in its memory is lost, which may be the beginning of a line; the workers go on.
+ * It may have all in its memory that is printed, so the next lines are printed when it was killed.
  */
 static void killed(void)
 {
+	enum { KILLS = 9, EACH = OUTPUT_BED_LINES / KILLS };
 	_cleanup_pipe_ int out[2] = {-1, -1};
 	static char text[OUTPUT_BED_LINE_MAX * 4];
+	_cleanup_close_ int held = -1; /* the FIFO, so that it does not end between two writers */
 	_cleanup_file_ FILE *file = NULL;
 	int n = 0, last = -1, n_cut = 0;
 
 	output_bed_begin(1);
+	held = output_bed_open(0, 0);
 	pipe_bed_open(out, 0);
-	output_bed_start_writers(OUTPUT_BED_LINES);
 	file = fdopen(TAKE_FD(out[0]), "r");
 	CHECK(file);
-	for (int i = 1; i < 10; i++) {
+	for (int i = 0; i < KILLS; i++) {
 		const pid_t pid = start_log(out[1]);
 		int number = -1;
 
-		while (number < OUTPUT_BED_LINES * i / 10 && fgets(text, sizeof(text), file)) {
+		if (i > 0)
+			children_wait((size_t)i - 1); /* the writer of the lines before */
+		output_bed->first = i * EACH;
+		output_bed_start_writers(EACH);
+		while (number < output_bed->first + EACH / 2 && fgets(text, sizeof(text), file)) {
 			char line[OUTPUT_BED_LINE_MAX];
 
 			if (sscanf(text, "svc.0 | 0 %d ", &number) != 1 || number <= last) {
@@ -174,9 +181,10 @@ static void killed(void)
 		}
 		children_kill(pid);
 	}
-	CHECK(n > OUTPUT_BED_LINES / 3 && n_cut < 10);
+	CHECK_BETWEEN(n, KILLS * EACH / 2, OUTPUT_BED_LINES);
+	CHECK_BETWEEN(n_cut, 0, 2 * KILLS); /* a line that was read or written in part */
 	start_log(out[1]);
-	children_wait(0);
+	children_wait(KILLS - 1);
 }
 
 int main(int argc, char **argv)

@@ -49,6 +49,15 @@ static void expect_exact(const struct bed *bed, unsigned int n)
 	CHECK_EQ(counters_sum(bed) - counters_total(bed, RPD_OUTCOME_stray), WORKERS * n);
 }
 
+/* Accepts a connection that the worker in the slot has just got, and closes it. */
+static void accept_at_once(struct bed *bed, unsigned int slot)
+{
+	int fd;
+
+	CHECK_UNTIL((fd = server_accept(bed, slot)) >= 0);
+	close(fd);
+}
+
 static void empty_queues(void)
 {
 	struct bed *bed = start(AT_ONCE);
@@ -71,7 +80,7 @@ static void slow_worker(void)
 			CHECK_UNTIL(deadline_clock_ms() > now + 1);
 		clients[i] = client_hold(bed);
 		if (i % WORKERS != 3 || i > WORKERS)
-			close(server_accept(bed, i % WORKERS));
+			accept_at_once(bed, i % WORKERS);
 	}
 	expect_exact(bed, 20);
 	for (unsigned int i = 0; i < ARRAY_SIZE(clients); i++)
@@ -87,7 +96,7 @@ static void run_batches(struct bed *bed, unsigned int batch)
 			const int client = client_hold(bed);
 
 			if (at % WORKERS != 3)
-				close(server_accept(bed, at % WORKERS));
+				accept_at_once(bed, at % WORKERS);
 			client_reset(client);
 		}
 		server_collect(bed, batch);

@@ -113,8 +113,20 @@ static void *flood_thread(void *arg)
 	return NULL;
 }
 
+/* Whether all turns so far were taken, each once. */
+static bool turns_are_dealt(const struct bed *bed)
+{
+	const uint64_t n = bed->steer.control->cursor;
+
+	for (unsigned int i = 0; i < WORKERS; i++)
+		if (counters_row(bed, i, RPD_OUTCOME_steered) != (n + WORKERS - 1 - i) / WORKERS)
+			return false;
+	return bed->steer.control->cursor == n;
+}
+
 /* All CPUs share one cursor. When SYNs come on all CPUs at once and as fast as possible (the queues
  * are full, so that nothing more is done for a SYN), no turn is taken twice, and none is left out.
+ * The kernel drops some SYNs before the program sees them, if its queue for the CPU is full.
  */
 static void syn_flood(void)
 {
@@ -136,10 +148,8 @@ static void syn_flood(void)
 	}
 	for (unsigned int i = 0; i < FLOOD_THREADS; i++)
 		pthread_join(floods[i].thread, NULL);
-	CHECK_UNTIL(counters_sum(bed) >= n);
-	CHECK_EQ(bed->steer.control->cursor, n);
-	for (unsigned int i = 0; i < WORKERS; i++)
-		CHECK_EQ(counters_row(bed, i, RPD_OUTCOME_steered), n / WORKERS);
+	CHECK_UNTIL(bed->steer.control->cursor > n / 2 && turns_are_dealt(bed));
+	CHECK_BETWEEN(bed->steer.control->cursor, n / 2, n);
 	for (unsigned int i = 0; i < WORKERS; i++)
 		client_reset(clients[i]);
 }

@@ -117,10 +117,7 @@ char *json_text_new(struct json_object *object)
 	char *text = NULL;
 	size_t n;
 	FILE *out = memory_need(open_memstream(&text, &n));
-	bool failed;
 
 	json_text_print(out, object, JSON_TEXT_LINE);
-	failed = ferror(out);
-	failed |= fclose(out) != 0;
-	return memory_need(failed ? NULL : text);
+	return memory_need(memory_close_text(out, &text));
 }

@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 
 /* Standard error may be a pipe that no process reads. */
@@ -30,6 +33,16 @@ int memory_check(int r)
 	if (r == -ENOMEM)
 		memory_end();
 	return r;
+}
+
+char *memory_close_text(FILE *out, char **text)
+{
+	bool failed = ferror(out);
+
+	failed |= fclose(out) != 0;
+	if (failed)
+		free(TAKE_PTR(*text));
+	return *text;
 }
 
 ssize_t memory_getdelim(char **line, size_t *room, int delimiter, FILE *file)

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/escape.h"
 #include "base/json_read.h"
+#include "base/memory.h"
 #include "base/strv.h"
 #include "cli/drain_change.h"
 #include "cli/positional.h"
@@ -174,7 +175,7 @@ static void cmd_top_draw(struct top *top)
 		screen_services_draw(out, top->services, &top->list);
 	else
 		screen_draw(out, top->status, &top->screen);
-	if (fclose(out) == 0)
+	if (memory_close_text(out, &text))
 		terminal_write(&top->terminal, text, n);
 }
 

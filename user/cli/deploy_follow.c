@@ -45,8 +45,7 @@ static void deploy_follow_draw(struct deploy_screen *screen, struct json_object 
 	char *rest, *line;
 
 	deployment_view_draw(out, deployment, screen->utf8);
-	if (fclose(out) != 0)
-		memory_need(NULL);
+	memory_need(memory_close_text(out, &text));
 	terminal_size(&rows, &columns);
 	if (screen->rows)
 		printf("\033[%uA", screen->rows);

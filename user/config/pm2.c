@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/json_limit.h"
+#include "base/memory.h"
 #include "config/file_user.h"
 #include "config/node.h"
 #include "config/pm2_app.h"
@@ -293,9 +294,7 @@ static char *pm2_format_names(struct json_object *names)
 		        json_object_get_string(json_object_array_get_idx(names, i)));
 		fflush(out);
 	}
-	if (out)
-		fclose(out);
-	return text;
+	return out ? memory_close_text(out, &text) : NULL;
 }
 
 static void pm2_warn_of_names(struct json_object *answer, const char *key, const char *format,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "base/nearest.h"
 #include "base/parse.h"
 #include "config/pm2_logs.h"
@@ -169,7 +170,7 @@ static void pm2_options_stop_exit_codes(struct pm2_app *app, const struct pm2_op
 
 		fprintf(out, "%s%s", i ? "," : "", code ? code : "?");
 	}
-	if (!out || fclose(out) != 0)
+	if (!out || !memory_close_text(out, &list))
 		pm2_app_problem(app, NULL, "out of memory");
 	else if (n)
 		pm2_app_set(app, option->name, option->text, list);

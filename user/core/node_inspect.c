@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 #include "base/parse.h"
 
 #define DEFAULT_PORT 9229
@@ -159,10 +160,8 @@ static int node_inspect_replace(char **text, bool one_word, uint16_t port, bool 
 			node_inspect_write_word(out, at + blanks, n, port, always);
 		at += blanks + n;
 	}
-	if (fclose(out) != 0) {
-		free(changed);
+	if (!memory_close_text(out, &changed))
 		return -ENOMEM;
-	}
 	free(*text);
 	*text = changed;
 	return 0;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 #include "base/parse.h"
 
 static bool credentials_parse_id(const char *text, unsigned int *ret)
@@ -131,9 +132,7 @@ char *credentials_format(const char *user, const char *group)
 		fprintf(out, " %u", id.groups[i]);
 	fprintf(out, "\n%s\n%s\n%s\n", id.name ? id.name : "", id.home ? id.home : "",
 	        id.shell ? id.shell : "");
-	if (fclose(out) != 0)
-		free(TAKE_PTR(text));
-	return text;
+	return memory_close_text(out, &text);
 }
 
 static unsigned int credentials_next_number(const char **at)

@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "config/load_child.h"
 #include "stream/log.h"
 
@@ -60,8 +61,7 @@ static char *config_read_warnings_text(const struct config_read *reader,
 			        "reuseportd: service '%s' of %s is new: send SIGUSR2 to start it; "
 			        "running workers go on\n",
 			        loaded->configs[c].service, reader->args->file);
-	fclose(out);
-	return text;
+	return memory_close_text(out, &text);
 }
 
 /* Warnings go to the log, because the supervisor must not wait for a reader of its standard error.

@@ -227,9 +227,7 @@ static char *deployment_view_new_text(void (*print)(FILE *, struct json_object *
 	FILE *out = memory_need(open_memstream(&text, &size));
 
 	print(out, d);
-	if (fclose(out) != 0)
-		memory_need(NULL);
-	return text;
+	return memory_need(memory_close_text(out, &text));
 }
 
 /* Prints @text in lines of 80 columns; the first one begins at column @at, the others at @indent.

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/escape.h"
 #include "base/json_read.h"
+#include "base/memory.h"
 #include "view/response_metrics.h"
 
 struct metric {
@@ -247,16 +248,13 @@ static int metrics_label_rows(struct service_rows *rows)
 	size_t size;
 	FILE *out = open_memstream(&rows->labels, &size);
 	const char *at;
-	bool failed;
 
 	if (!out)
 		return -ENOMEM;
 	for (enum rows_of of = 0; of < OF_MAX; of++)
 		for (size_t i = 0; i < rows->of[of].n; i++)
 			metrics_write_labels(out, rows, &rows->of[of].at[i]);
-	failed = ferror(out);
-	failed |= fclose(out) != 0;
-	if (failed || !rows->labels)
+	if (!memory_close_text(out, &rows->labels))
 		return -ENOMEM;
 	at = rows->labels;
 	for (enum rows_of of = 0; of < OF_MAX; of++)

@@ -65,8 +65,7 @@ static void table_write_cells(struct json_object *rows, const struct table_colum
 				ret->widths[c] = width;
 			ret->is_text[c] |= json_object_is_type(value, json_type_string);
 		}
-	if (fclose(out) != 0)
-		memory_need(NULL);
+	memory_need(memory_close_text(out, &ret->text));
 }
 
 static void table_print_spaces(FILE *out, int n)

@@ -58,8 +58,7 @@ struct MHD_Response *http_response_new_json(struct json_object *object)
 	FILE *out = memory_need(open_memstream(&text, &n));
 
 	json_print_line(out, object);
-	if (fclose(out) != 0)
-		memory_need(NULL);
+	memory_need(memory_close_text(out, &text));
 	return http_response_new(text, n, TYPE_JSON);
 }
 

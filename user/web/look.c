@@ -79,7 +79,7 @@ void look_metrics(const struct look_settings *settings, const char *service, str
 		r = out ? metrics_print(out, view, &settings->min_live, &err)
 		        : error_set(&err, -1, "out of memory");
 	}
-	if (out && fclose(out) != 0)
+	if (out && !memory_close_text(out, &ret->text))
 		r = error_set(&err, -1, "out of memory");
 	json_object_put(view);
 	ret->status = MHD_HTTP_OK;
@@ -119,7 +119,7 @@ void look_text(const struct look_settings *settings, const char *service, struct
 	if (r >= 0) {
 		out = memory_need(open_memstream(&ret->text, &ret->n));
 		look_print_text(out, view);
-		memory_need(fclose(out) == 0 ? ret->text : NULL);
+		memory_need(memory_close_text(out, &ret->text));
 	}
 	json_object_put(view);
 	ret->status = MHD_HTTP_OK;

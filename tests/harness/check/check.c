@@ -23,7 +23,7 @@
 #include "base/cleanup.h"
 #include "check/namespaces.h"
 
-#define CASE_S     (60 * deadline_factor()) /* a case that takes longer hangs */
+#define CASE_S     (240 * deadline_factor()) /* a case that takes longer hangs */
 #define AT_END_MAX 16
 #define WORDS_MAX  64
 
@@ -177,7 +177,7 @@ static enum check_result check_run_once(const struct check_case *it)
 	return outcome->result;
 }
 
-/* An emulated machine may stand still at any time, hence the retry. */
+/* A busy or emulated machine may stand still at any time, hence the retry. */
 static enum check_result check_run_case(const struct check_case *it)
 {
 	enum check_result result = check_run_once(it);

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#define DEADLINE_S (10 * deadline_factor())
+#define DEADLINE_S (30 * deadline_factor())
 
 /* At least 1. */
 int deadline_factor(void);

@@ -33,6 +33,7 @@ struct load {
 	_Atomic int error; /* of the last connection that failed */
 	unsigned int taken_before;
 	int epfd;            /* the server's: bed->epfd and all connections */
+	int cpu;             /* that the server stays on; -1 = any */
 	unsigned int n_open; /* accepted, not closed yet */
 };
 
@@ -109,14 +110,15 @@ static void load_watch(struct load *load, int fd, int data)
 
 /* Moves to the CPU of the client. Its ACK of the answer then precedes its reset: from another CPU
  * it might follow the reset and find no socket, and the program would run for it. */
-static void load_follow_client(int fd)
+static void load_follow_client(struct load *load, int fd)
 {
 	int cpu = -1;
 	cpu_set_t there;
 
 	getsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, &(socklen_t){sizeof(cpu)});
-	if (cpu < 0 || cpu == sched_getcpu())
+	if (cpu < 0 || cpu == load->cpu)
 		return;
+	load->cpu = cpu;
 	CPU_ZERO(&there);
 	CPU_SET(cpu, &there);
 	sched_setaffinity(0, sizeof(there), &there);
@@ -134,7 +136,7 @@ static void load_end_connection(struct load *load, int fd)
 static void load_answer_all(struct load *load, unsigned int listener)
 {
 	for (int fd; (fd = server_accept(load->bed, listener)) >= 0;) {
-		load_follow_client(fd);
+		load_follow_client(load, fd);
 		if (write(fd, "", 1) == 1) {
 			load_watch(load, fd, fd);
 			load->n_open++;
@@ -183,6 +185,7 @@ void load_start(struct bed *bed, const struct load_plan *plan)
 	load->bed = bed;
 	load->plan = *plan;
 	load->taken_before = load_taken_by_all(bed);
+	load->cpu = -1;
 	load->epfd = epoll_create1(EPOLL_CLOEXEC);
 	CHECK(load->epfd >= 0);
 	bed->load = load;

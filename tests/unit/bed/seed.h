@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Random input for property tests. The seed is printed; RPD_SEED=N in the environment runs the
- * tests with that input again. */
+/* Random input for property tests and simulations. It is the same in each run: a simulation keeps
+ * within its bounds at most seeds, and no run is to fail by chance. RPD_SEED=N in the environment
+ * gives other input; RPD_FULL, which `tools/test --full` sets, other input in each run. The seed is
+ * printed. */
 #pragma once
 
 #include <stdint.h>
