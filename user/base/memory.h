@@ -17,8 +17,8 @@ void *memory_need(void *p);
 /* The same if @r is -ENOMEM, for functions that return a negative errno. Returns @r. */
 int memory_check(int r);
 
-/* Closes a stream of open_memstream(). Returns its text *@text, which the caller frees; NULL if memory
- * is short: fclose() may return 0 then, too. */
+/* Closes a stream of open_memstream(). Returns its text *@text, which the caller frees; NULL if
+ * memory is short: fclose() may return 0 then, too. */
 char *memory_close_text(FILE *out, char **text);
 
 /* getdelim() that ends the process if memory is short, because that looks like the end of the file.
