@@ -144,11 +144,12 @@ def get(path="/metrics", method="GET", address=LISTEN):
         connection.close()
 
 
-def wait_as_status(bed, *service, address=LISTEN):
-    """Waits until the exporter serves the values of `status`: an answer is kept for a second."""
+def wait_as_status(bed, *service, address=LISTEN, read=None):
+    """Waits until the exporter, or read(), has the values of `status`: an answer is kept for a second."""
     def is_so():
         try:
-            expect_as_status(parse(get(address=address)[2]), bed.status(*service))
+            text = read() if read else get(address=address)[2]
+            expect_as_status(parse(text), bed.status(*service))
             return True
         except Failure as failure:
             is_so.why = failure
@@ -186,8 +187,7 @@ def set_up(bed):
     report = bed.load("-n", 3, *bed.targets("127.0.0.1", port=PORT + 1), hosts=())
     equal(report["failed"], 3, "refused connections")
     workers[1].process.stop(signal.SIGKILL)
-    wait_until(lambda: not any(row["active"] or row["handshakes"] for row in bed.status(SERVICE)["workers"]),
-               "all connections have ended")
+    wait_as_status(bed, SERVICE, read=lambda: bed.reuseportd("metrics").out)  # the last connections end
     return workers
 
 

@@ -152,8 +152,9 @@ static int args_set_folders(struct load_result *loaded, struct error *err)
 static int args_load_file(const struct args *args, struct load_file *file, struct load_result *ret,
                           struct error *err)
 {
-	static const char *const pm2[] = {".js", ".cjs", ".mjs", ".json", ".json5", NULL};
+	static const char *const pm2[] = {".js", ".cjs", ".mjs", ".json", ".json5", ".jsonc", NULL};
 	static const char *const yaml[] = {".yml", ".yaml", NULL};
+	static const char *const typescript[] = {".ts", ".mts", ".cts", NULL};
 	struct file_owner owner;
 	int r = args_file_options(args, file, err);
 
@@ -166,6 +167,9 @@ static int args_load_file(const struct args *args, struct load_file *file, struc
 		        "package js-yaml, or write it as .config.js or as a configuration "
 		        "file of reuseportd",
 		        file->path);
+	if (args_is_one_of(file->path, typescript))
+		return error_usage(err, "can't read TypeScript: write '%s' as .config.js",
+		                   file->path);
 	r = file_user_find_owner(file, &owner, err);
 	if (r < 0)
 		return r;

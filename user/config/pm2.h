@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Files of PM2: ecosystem.config.js, .cjs, .mjs, .json and .json5. node evaluates them, except a
- * file that is plain JSON. Each app becomes a
+ * Files of PM2: ecosystem.config.js, .cjs, .mjs, .json, .json5 and .jsonc. node evaluates them,
+ * except a file that is plain JSON. Each app becomes a
  * service with PM2's meaning and defaults: SIGINT stops it, SIGKILL follows after 1.6 s, wait_ready
  * makes it ready by message. An option without a counterpart is a warning.
  */

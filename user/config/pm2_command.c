@@ -313,11 +313,20 @@ static bool pm2_command_is_off(const struct pm2_app *app, const char *key)
 	return json_object_is_type(value, json_type_boolean) && !json_object_get_boolean(value);
 }
 
+/* Not a program such as ts-node, which refuses options of node that it does not know. */
+static bool pm2_command_is_node(const struct pm2_app *app)
+{
+	const char *program = app->config->argv ? app->config->argv[0] : "";
+	const char *slash = strrchr(program, '/');
+
+	return !strcmp(slash ? slash + 1 : program, "node");
+}
+
 /* PM2's own code in the program catches promises that are rejected: they only print a message. In
  * fork mode, pmx and automation switch this off. */
 static void pm2_command_append_rejections(struct pm2_app *app)
 {
-	if (pm2_mode_is_run_by(app, "node") &&
+	if (pm2_command_is_node(app) &&
 	    (pm2_mode_is_cluster(app) ||
 	     !(pm2_command_is_off(app, "pmx") || pm2_command_is_off(app, "automation"))))
 		pm2_command_append(app, "--unhandled-rejections=warn");

@@ -17,8 +17,14 @@
  *
  * Events come in bursts: a client repeats a request that fails, or a worker collects garbage while
  * ten requests wait. With one event in each look, this is the usual likelihood ratio. But all
- *events of a look together weigh no more than one: however they depend on each other, only the
- *expectation of x matters. Many events make x exact instead, and that is evidence, too.
+ * events of a look together weigh no more than one: however they depend on each other, only the
+ * expectation of x matters. Many events make x exact instead, and that is evidence, too.
+ *
+ * Processes pause one by one, and a source with a small share has short bursts, but may have as
+ * many as the other one. So a look with few events weighs less: the ratio above is 1 + w (ratio -
+ * 1), with w the events of the look, divided by the most events of a look. Large bursts, which a
+ * client can cause, must not hide other events: those of a look in the past count a tenth less with
+ * each look, and w is an eighth at least.
  *
  * The mean is also over the look at which the ratio became r. Half of the weight is on the first
  * look; the k-th look after it has weight 1 / (2 k (k + 1)). So a version that was good for a long
@@ -34,6 +40,7 @@
 struct sequential_test {
 	double parts[SEQUENTIAL_TEST_RATIOS]; /* of the evidence: one for each r */
 	uint64_t looks;                       /* with events */
+	double most;                          /* events of a look, fading */
 };
 
 /* Takes in the events of a look. @share: pi, and @tolerated: T >= 1. A share that is not between 0

@@ -296,10 +296,13 @@ enum verdict_answer verdict_look(struct verdict_state *state, const struct verdi
 
 /* --- state and names */
 
-/* A part of evidence. No test has more: it ends far below, with VERDICT_BAD. */
-static bool verdict_is_part(double part)
+/* No test has more evidence: it ends far below, with VERDICT_BAD. */
+static bool verdict_test_valid(const struct sequential_test *test)
 {
-	return part >= 0 && part < 1e15;
+	for (unsigned int i = 0; i < SEQUENTIAL_TEST_RATIOS; i++)
+		if (!(test->parts[i] >= 0 && test->parts[i] < 1e15))
+			return false;
+	return test->most >= 0 && test->most < 1e20; /* the sum of two numbers of 64 bits */
 }
 
 bool verdict_valid(const void *bytes, size_t n)
@@ -316,10 +319,9 @@ bool verdict_valid(const void *bytes, size_t n)
 	    state.reason >= VERDICT_REASON_MAX || state.signal >= VERDICT_SIGNAL_MAX)
 		return false;
 	for (unsigned int i = 0; i < VERDICT_SIGNAL_MAX; i++)
-		for (unsigned int j = 0; j < SEQUENTIAL_TEST_RATIOS; j++)
-			if (!verdict_is_part(state.of[i].test.parts[j]) ||
-			    !verdict_is_part(state.of[i].limit.parts[j]))
-				return false;
+		if (!verdict_test_valid(&state.of[i].test) ||
+		    !verdict_test_valid(&state.of[i].limit))
+			return false;
 	return true;
 }
 

@@ -126,7 +126,7 @@ struct verdict_evidence {
  * the next supervisor goes on. sizeof(struct verdict_state) bytes, some 1.7 kB, of this machine's
  * byte order. A file from elsewhere: verdict_valid().
  */
-#define VERDICT_STATE_VERSION 3
+#define VERDICT_STATE_VERSION 4
 
 struct verdict_state {
 	uint32_t version; /* VERDICT_STATE_VERSION */

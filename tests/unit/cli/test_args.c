@@ -60,18 +60,22 @@ static void configuration_file(void **state)
 /* The name of an ecosystem file decides that --env means its env_NAME. */
 static void ecosystem_file(void **state)
 {
-	_cleanup_load_result_ struct load_result loaded = {};
-	struct invocation i;
-	struct error err;
-	char *argv[] = {"run", "--env", "prod", "eco.json", NULL};
+	static char *const names[] = {"eco.json", "eco.jsonc"};
 
 	files_write("app.js", "");
-	files_write("eco.json", "[{\"script\": \"app.js\", \"env_prod\": {\"A\": 1}}]");
-	parse(argv, &i);
-	if (args_load(&i.run, &loaded, &err) != 0)
-		fail_msg("%s", err.text);
-	assert_string_equal(loaded.configs[0].env[0], "A=1");
-	args_free(&i.run);
+	for (size_t n = 0; n < ARRAY_SIZE(names); n++) {
+		_cleanup_load_result_ struct load_result loaded = {};
+		struct invocation i;
+		struct error err;
+		char *argv[] = {"run", "--env", "prod", names[n], NULL};
+
+		files_write(names[n], "[{\"script\": \"app.js\", \"env_prod\": {\"A\": 1}}]");
+		parse(argv, &i);
+		if (args_load(&i.run, &loaded, &err) != 0)
+			fail_msg("%s", err.text);
+		assert_string_equal(loaded.configs[0].env[0], "A=1");
+		args_free(&i.run);
+	}
 }
 
 static void refused(void **state)
@@ -104,6 +108,8 @@ static void refused(void **state)
 	        {"--only c: the file has no such service", "run", "--only=a,c", "web.conf"},
 	        {"can't read YAML", "run", "a.yml"},
 	        {"can't read YAML", "run", "a.yaml"},
+	        {"can't read TypeScript: write 'a.config.ts' as .config.js", "run", "a.config.ts"},
+	        {"can't read TypeScript", "run", "a.mts"},
 	        {"can't read 'no.conf'", "run", "no.conf"},
 	        {"can't read 'no.json'", "run", "no.json"},
 	        {"can't read 'no.js'", "run", "no.js"},

@@ -102,7 +102,11 @@ static void rejections(void **state)
 	        {", \"pmx\": false, \"exec_mode\": \"cluster\"", true},
 	        {", \"interpreter\": \"/usr/bin/node\"", true},
 	        {", \"interpreter\": \"/bin/sh\"", false},
+	        {", \"interpreter\": \"./ts-node\"", false},
 	};
+
+	files_write("ts-node", "#!/bin/sh\n");
+	assert_int_equal(chmod("ts-node", 0755), 0);
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		_cleanup_load_result_ struct load_result loaded;

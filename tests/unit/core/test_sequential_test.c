@@ -290,6 +290,50 @@ static void bursts(void **context)
 	}
 }
 
+/* Five processes with pauses of a tenth of a second, each at its own time, once in ten looks. One
+ * of them is the new version: it has 20 % of the pauses, and 5 % of the requests that wait. */
+static unsigned int false_alarms_of_pauses(unsigned int requests, unsigned int runs)
+{
+	const unsigned int each[] = {requests / 20, requests * 19 / 80};
+	unsigned int alarms = 0;
+
+	for (unsigned int run = 0; run < runs; run++) {
+		struct sequential_test test = {0};
+		unsigned int pauses[5];
+
+		for (unsigned int i = 0; i < 5; i++)
+			pauses[i] = seed_next(10);
+		for (unsigned int look = 0; look < 300; look++) {
+			unsigned int events[2] = {0};
+
+			for (unsigned int i = 0; i < 5; i++)
+				if (look % 10 == pauses[i])
+					events[i > 0] += verdict_bed_draw(each[i > 0], 0.1);
+			sequential_test_look(&test, 0.05, 1, events[0], events[1]);
+			if (sequential_test_evidence(&test) >= 100) {
+				alarms++;
+				break;
+			}
+		}
+	}
+	return alarms;
+}
+
+/* Nor do they if the small share has more than its share of the bursts, each with fewer events. */
+static void pauses(void **context)
+{
+	const unsigned int runs = verdict_bed_runs(1000, 10000);
+
+	seed_start("pauses");
+	for (unsigned int requests = 100; requests <= 1600; requests *= 4) {
+		const unsigned int alarms = false_alarms_of_pauses(requests, runs);
+
+		print_message("pauses, %u requests a look: %.2f %% false alarms at alpha 1 %%\n",
+		              requests, 100.0 * alarms / runs);
+		assert_true(alarms <= runs / 100);
+	}
+}
+
 /* Where there are many events in each look, twice the rate is found within some looks. */
 static void many_events(void **context)
 {
@@ -321,7 +365,8 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(no_evidence), cmocka_unit_test(extremes),
 	        cmocka_unit_test(monotone),    cmocka_unit_test(false_alarm_rate),
 	        cmocka_unit_test(power),       cmocka_unit_test(change_after_long),
-	        cmocka_unit_test(bursts),      cmocka_unit_test(many_events),
+	        cmocka_unit_test(bursts),      cmocka_unit_test(pauses),
+	        cmocka_unit_test(many_events),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

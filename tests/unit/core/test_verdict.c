@@ -416,6 +416,8 @@ static void not_a_state(void **context)
 	REFUSED(of[VERDICT_HTTP_5XX].test.parts[3], -1);
 	REFUSED(of[VERDICT_HTTP_5XX].limit.parts[3], 1e20);
 	REFUSED(of[VERDICT_SLOW_P99].limit.parts[0], INFINITY);
+	REFUSED(of[VERDICT_SLOW_P99].test.most, INFINITY);
+	REFUSED(of[VERDICT_RESETS].limit.most, -1);
 }
 
 static void never_below_zero(void **context)

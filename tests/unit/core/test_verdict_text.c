@@ -36,19 +36,19 @@ static void expect(enum verdict_time time, const char *expected)
 
 static void by_evidence(void **context)
 {
-	verdict_bed_add(&counts.of[VERDICT_HTTP_5XX], 400, 2, 7600, 9);
+	verdict_bed_add(&counts.of[VERDICT_HTTP_5XX], 400, 1, 7600, 2);
 	verdict_look(&state, &counts, VERDICT_EARLY);
 	verdict_bed_add(&counts.of[VERDICT_HTTP_5XX], 40, 3, 760, 0);
 	verdict_look(&state, &counts, VERDICT_EARLY);
 	verdict_bed_add(&counts.of[VERDICT_HTTP_5XX], 20, 1, 380, 0);
-	expect(VERDICT_LATE, "responses 5xx: 6 of 460 (new), 9 of 8,740 (old): evidence 58 of 600");
+	expect(VERDICT_LATE, "responses 5xx: 5 of 460 (new), 2 of 8,740 (old): evidence 40 of 600");
 	verdict_text_signal(&state, VERDICT_RESETS, text);
 	assert_string_equal(text, "reset connections: not seen");
 	verdict_bed_add(&counts.of[VERDICT_HTTP_5XX], 10, 5, 190, 0);
 	verdict_look(&state, &counts, VERDICT_EARLY);
 	verdict_bed_add(&counts.of[VERDICT_HTTP_5XX], 10, 1, 190, 0);
 	expect(VERDICT_EARLY,
-	       "responses 5xx: 12 of 480 (new), 9 of 9,120 (old): evidence 5,670 of "
+	       "responses 5xx: 11 of 480 (new), 2 of 9,120 (old): evidence 1,160 of "
 	       "600");
 }
 
@@ -105,13 +105,13 @@ static void limit(void **context)
 	expect(VERDICT_LATE,
 	       "responses 5xx: 16 of 1,000 (new), 0 of 19,000 (old): evidence 3.4 of "
 	       "900, above max-error-rate 1.5%");
-	for (unsigned int look = 0; look < 7; look++) {
+	for (unsigned int look = 0; look < 10; look++) {
 		verdict_bed_add(&counts.of[VERDICT_HTTP_5XX], 250, 30, 4750, 800);
 		verdict_look(&state, &counts, VERDICT_EARLY);
 	}
 	expect(VERDICT_EARLY,
-	       "responses 5xx: 196 of 2,500 (new), 4,800 of 47,500 (old): evidence "
-	       "964 of 900 against max-error-rate 1.5%");
+	       "responses 5xx: 316 of 3,500 (new), 8,000 of 66,500 (old): evidence "
+	       "1,489 of 900 against max-error-rate 1.5%");
 }
 
 /* Without HTTP, the text says what was judged; not if responses are not counted at all. */
