@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "kern/cgroup_file.h"
 
 /* How deep the processes of a worker may nest cgroups of their own: we remove them recursively. */
@@ -103,6 +104,14 @@ bool cgroup_is_populated(int fd)
 		return false;
 	text[length] = '\0';
 	return strstr(text, "populated 1") != NULL;
+}
+
+void cgroup_await_empty(int fd, unsigned int ms)
+{
+	const int64_t deadline = clock_ns(CLOCK_MONOTONIC) + ms * (NS_PER_S / 1000);
+
+	while (cgroup_is_populated(fd) && clock_ns(CLOCK_MONOTONIC) < deadline)
+		usleep(1000);
 }
 
 int cgroup_kill(int fd)

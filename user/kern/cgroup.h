@@ -41,6 +41,10 @@ int cgroup_open_events(int fd);
  * call then clears its EPOLLPRI. A zombie is in no cgroup; a removed cgroup is empty. */
 bool cgroup_is_populated(int fd);
 
+/* Waits until killed processes have left the cgroup, at most so many milliseconds: on newer kernels
+ * a process is in its cgroup for a moment more after it was reaped. */
+void cgroup_await_empty(int fd, unsigned int ms);
+
 /* Sends SIGKILL to every process in the cgroup and below, also to processes that fork at the same
  * time. */
 int cgroup_kill(int fd);

@@ -71,8 +71,7 @@ static void health_probe_end_command(struct health_probe *run)
 	cgroup_kill(run->cgroup_fd);
 	/* Some processes take long to die, for example in a system call that can't be interrupted:
 	 * then the cgroup stays until the service ends. The reaper reaps the command. */
-	for (int i = 0; i < END_MS && cgroup_is_populated(run->cgroup_fd); i++)
-		usleep(1000);
+	cgroup_await_empty(run->cgroup_fd, END_MS);
 	cgroup_remove(run->cgroup_path, run->cgroup_name);
 }
 

@@ -6,27 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "kern/cgroup.h"
 #include "kern/cgroup_service.h"
 #include "kern/mounts.h"
 #include "service/run_dir.h"
 #include "stream/log.h"
 
-#define END_NS (5 * NS_PER_S) /* how long killed processes may take to end */
-
-static void service_cgroup_await_end(int fd)
-{
-	const struct timespec pause = {.tv_nsec = 2000000};
-	int64_t deadline = clock_ns(CLOCK_MONOTONIC) + END_NS;
-
-	while (cgroup_is_populated(fd) && clock_ns(CLOCK_MONOTONIC) < deadline)
-		nanosleep(&pause, NULL);
-}
+#define END_MS 5000 /* how long killed processes may take to end */
 
 /* Kills all of them first, then waits for each. */
 static int service_cgroup_end_named(const char *path, char *const *names, size_t n)
@@ -45,7 +34,7 @@ static int service_cgroup_end_named(const char *path, char *const *names, size_t
 
 		if (fd < 0)
 			continue;
-		service_cgroup_await_end(fd);
+		cgroup_await_empty(fd, END_MS);
 		removed = cgroup_remove(path, names[i]);
 		if (removed < 0 && removed != -ENOENT)
 			r = removed;

@@ -26,8 +26,8 @@
 #include "supervise/worker_env.h"
 #include "supervise/worker_log.h"
 
-#define FIRST_FREE_FD 3 /* as sd_listen_fds(3) has it */
-#define END_MS        100
+#define FIRST_FREE_FD 3   /* as sd_listen_fds(3) has it */
+#define END_MS        100 /* how long the end of a killed worker is waited for */
 
 static void worker_start_on_message(const char *text, void *data)
 {
@@ -243,9 +243,7 @@ static void worker_start_undo(struct worker *w)
 	if (w->cgroup_fd >= 0)
 		cgroup_kill(w->cgroup_fd);
 	log_link_note_gone(w);
-	/* On newer kernels a process is in its cgroup for a moment more after it was reaped. */
-	for (int i = 0; i < END_MS && cgroup_is_populated(w->cgroup_fd); i++)
-		usleep(1000);
+	cgroup_await_empty(w->cgroup_fd, END_MS);
 	worker_free(w);
 	cgroup_remove(sup->cgroup_path, name);
 }
