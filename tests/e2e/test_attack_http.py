@@ -15,6 +15,7 @@ import time
 import urllib.request
 
 from harness.checks import cases, check, equal, note, wait_until
+from harness.process import freeze
 from runs import Run, held, worker_command
 
 HOST, PORT = "127.0.0.1", 9464
@@ -232,7 +233,7 @@ def test_address_in_use(bed):
 def stopped(run):
     """The exporter is stopped, as if it were in a long scrape. Returns its pid."""
     pid = wait_until(lambda: exporter_pid(run.process.pid), "the exporter")
-    os.kill(pid, signal.SIGSTOP)
+    freeze(pid)
     try:
         yield pid
     finally:

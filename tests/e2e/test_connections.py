@@ -14,6 +14,7 @@ from harness.bed import PINS
 from harness.checks import cases, check, equal, timeout, wait_until
 from harness.network import PORT
 from runs import PYTHON, Run, script
+from harness.process import freeze
 from harness.servers import FLEETS, Worker, Workers, start_fleet
 
 WORKERS = 8
@@ -156,7 +157,7 @@ def test_half_closed(bed):
     bed.reuseportd("attach", "--workers", 2)
     clients = bed.hold(10)
     for worker in workers.all:
-        os.kill(worker.pid, signal.SIGSTOP)
+        freeze(worker.pid)
         state = pathlib.Path(f"/proc/{worker.pid}/stat")
         wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T",
                    "the worker is stopped")

@@ -6,6 +6,7 @@ import time
 
 from harness.checks import FULL, cases, check, equal, note, text_of, wait_until
 from runs import Run, worker_command
+from harness.process import freeze
 from harness.traffic import wait_for_load
 
 SECONDS = 10 if FULL else 2
@@ -78,7 +79,7 @@ def test_stopped_log_process(bed):
     log = bed.dir / "out-0.log"
     wait_until(lambda: "before" in text_of(log), "the first line is written")
     pid = bed.log_process(run.name)
-    os.kill(pid, signal.SIGSTOP)
+    freeze(pid)
     (bed.dir / "go").touch()
     wait_until((bed.dir / "done").exists, "the worker has printed")
     begin = time.monotonic()

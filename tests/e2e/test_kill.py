@@ -9,7 +9,7 @@ import time
 
 from harness.checks import cases, check, equal, note, wait_until
 from harness.network import PORT, Client
-from harness.process import read_log
+from harness.process import freeze, read_log
 from harness.servers import Gunicorns, Nginx, Worker, Workers
 from harness.traffic import Place, wait_for_load
 
@@ -94,7 +94,7 @@ def test_queue_stays_with_its_version(bed):
     workers[3].process.stop(signal.SIGKILL)
     equal(expect_answers(clients), {"w2": QUEUED}, "answers by worker")
     # Now the last worker of its version.
-    os.kill(workers[2].pid, signal.SIGSTOP)
+    freeze(workers[2].pid)
     clients = fill_queue(bed, 2)
     workers[2].process.stop(signal.SIGKILL)
     by = expect_answers(clients, "w2")
@@ -131,7 +131,7 @@ def test_queue_of_gunicorn(bed):
     """gunicorn's parent keeps the listener of its child open, so the queue survives the child. When
     both are killed, as at the memory limit of a container, other workers answer."""
     victim, pid, clients = gunicorn_with_queue(bed)
-    os.kill(victim.pid, signal.SIGSTOP)  # so that it doesn't replace the child first
+    freeze(victim.pid)  # so that it doesn't replace the child first
     os.kill(pid, signal.SIGKILL)
     victim.process.stop(signal.SIGKILL)
     by = expect_answers(clients, str(pid))
@@ -217,7 +217,7 @@ def test_black_hole_is_left_out(bed):
     server = start_prefork(bed)
     watch = bed.start_watch("--service", "p", "--workers", WORKERS)
     victim = server.child_pids()[3]
-    os.kill(server.pid, signal.SIGSTOP)  # so that it doesn't replace the child
+    freeze(server.pid)  # so that it doesn't replace the child
     os.kill(victim, signal.SIGKILL)
     watch.wait_output(f"slot 3: pid {victim} (worker) has died, but its listener is still open")
     equal(worker_row(bed, 3)["state"], "stalled", "state of slot 3")

@@ -14,6 +14,7 @@ import time
 from deploys import Deploys
 from harness.checks import check, equal, timeless, wait_until
 from harness.network import PORT
+from harness.process import freeze
 from harness.servers import Workers, children
 from runs import SERVICE as RUN, worker_command
 from webs import (API, LISTEN, SERVICE, TOKEN, act, ask, listener_inode, of_command, start, states, stop, token_file,
@@ -192,7 +193,7 @@ def test_unanswered_actions(bed):
     bed.reuseportd("attach", "--workers", 2)
     web = start(bed, "--admin", "--token-file", token_file(bed))
     [helper] = children(web.pid)
-    os.kill(helper, signal.SIGSTOP)
+    freeze(helper)
 
     def asked(delay):
         """A connection that has asked for an action, with the body after the head."""

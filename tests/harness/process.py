@@ -12,6 +12,15 @@ import time
 from harness.checks import DEADLINE, SLOW, Failure, check, wait_until
 
 
+def freeze(pid):
+    """Stops a process with SIGSTOP. Until it is stopped, it may still accept connections and answer."""
+    def is_stopped():
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] in "TtZ"
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(is_stopped, f"process {pid} is stopped")
+
+
 class Result:
     """The result of a command."""
 
@@ -57,7 +66,11 @@ class Process:
               f"{self.name} ended without printing '{text}':\n{self.output()}")
 
     def kill(self, number):
-        if self.alive():
+        if not self.alive():
+            return
+        if number == signal.SIGSTOP:
+            freeze(self.pid)
+        else:
             self.popen.send_signal(number)
 
     def wait(self, deadline=DEADLINE):
