@@ -78,16 +78,6 @@ static void set_policy(struct bed *bed, enum rpd_policy policy)
 	bed_apply(bed);
 }
 
-/* Accepts a connection from any worker. Returns -1 if there is none. */
-static int accept_any(struct bed *bed)
-{
-	int fd = -1;
-
-	for (unsigned int slot = 0; fd < 0 && slot < WORKERS; slot++)
-		fd = server_accept(bed, slot);
-	return fd;
-}
-
 /* Opens @n connections that stay open. */
 static void hold(struct bed *bed, unsigned int n)
 {
@@ -96,7 +86,7 @@ static void hold(struct bed *bed, unsigned int n)
 
 		CHECK(n_held <= HELD_MAX);
 		it->client = client_hold(bed);
-		CHECK_UNTIL((it->server = accept_any(bed)) >= 0);
+		CHECK_UNTIL((it->server = server_accept_any(bed, 0)) >= 0);
 	}
 }
 

@@ -29,16 +29,6 @@ static int deaf_client(const struct bed *bed, union socket_address *ret_own)
 	return fd;
 }
 
-/* Accepts a connection from a worker other than the first. Returns -1 if there is none. */
-static int accept_other(struct bed *bed)
-{
-	int fd = -1;
-
-	for (unsigned int i = 1; i < WORKERS && fd < 0; i++)
-		fd = server_accept(bed, i);
-	return fd;
-}
-
 /* The worker closes before the client's ACK: the handshake migrates when the ACK comes. */
 static void handshake_migrates_on_ack(void)
 {
@@ -62,7 +52,7 @@ static void handshake_migrates_on_ack(void)
 	                          .flags = RAW_ACK};
 	raw_send(&ack);
 	CHECK_UNTIL(counters_total(bed, RPD_OUTCOME_migrated) == 1);
-	CHECK_UNTIL((server = accept_other(bed)) >= 0);
+	CHECK_UNTIL((server = server_accept_any(bed, 1)) >= 0);
 	CHECK_EQ(counters_sum(bed), 2);
 }
 
@@ -87,7 +77,7 @@ static void handshake_migrates_on_timer(void)
 	CHECK_EQ(getsockopt(client, SOL_SOCKET, SO_ERROR, &error, &length), 0);
 	CHECK_EQ(error, 0);
 	CHECK_EQ(counters_total(bed, RPD_OUTCOME_migrated), 1);
-	CHECK_UNTIL((server = accept_other(bed)) >= 0);
+	CHECK_UNTIL((server = server_accept_any(bed, 1)) >= 0);
 }
 
 int main(int argc, char **argv)

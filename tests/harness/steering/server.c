@@ -21,6 +21,15 @@ int server_accept(struct bed *bed, unsigned int listener)
 	return fd;
 }
 
+int server_accept_any(struct bed *bed, unsigned int first)
+{
+	int fd = -1;
+
+	for (unsigned int i = first; fd < 0 && i < bed->n_listeners; i++)
+		fd = server_accept(bed, i);
+	return fd;
+}
+
 static unsigned int server_accept_all(struct bed *bed)
 {
 	unsigned int n = 0;
